@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * aiofile/file.h - a file handle that behaves like a file descriptor and moves its data with
+ * direct I/O.
+ *
+ * Blocking calls run on the caller's thread as one system call each (more only where the kernel
+ * moved a part). Asynchronous ones go through a queue: see queue.h.
+ *
+ * In this version offset, length and memory of every transfer on a direct file must fit the
+ * alignments that aio_file_info() gives; what does not fit is -EINVAL, and the log names the
+ * alignment. Memory from buffer.h fits. A file opened with AIO_DIRECT_NEVER takes anything.
+ *
+ * Threads: every call may come from any thread, at any time, on one handle, except that
+ * aio_file_close() must be the last. In a forked child blocking calls and close work on the
+ * child's copy of the handle, one thread at a time; the cursor is the child's own.
+ *
+ * Errors are negated errno values and errno is not touched. Where a list of errors ends in "...",
+ * the kernel's own errors of the named system call follow.
+ */
+#ifndef AIOFILE_FILE_H
+#define AIOFILE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <aiofile/queue.h>
+#include <aiofile/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct aio_file;
+
+/* Whether the file is to be opened with O_DIRECT. */
+enum aio_direct {
+    AIO_DIRECT_REQUIRED = 0,  /* refuse to open without */
+    AIO_DIRECT_STRICT = 1,    /* refuse emulated direct I/O too: not in this version */
+    AIO_DIRECT_PREFERRED = 2, /* where the file system refuses, use the page cache and say so */
+    AIO_DIRECT_NEVER = 3,     /* always the page cache */
+};
+
+/* What becomes of a transfer that does not fit the alignment. */
+enum aio_unaligned {
+    AIO_UNALIGNED_DEFAULT = 0,    /* in this version the same as REJECT */
+    AIO_UNALIGNED_REJECT = 1,     /* -EINVAL */
+    AIO_UNALIGNED_PAGE_CACHE = 2, /* through the page cache: not in this version */
+};
+
+/* How to open. Start from AIO_FILE_OPTIONS_INIT. */
+struct aio_file_options {
+    size_t size;             /* of this struct, set by the initializer */
+    uint32_t direct;         /* enum aio_direct */
+    uint32_t unaligned;      /* enum aio_unaligned */
+    uint32_t engine;         /* enum aio_engine of the private queue */
+    uint32_t depth;          /* slots of the private queue; 0 means 64 */
+    uint32_t alignment;      /* bytes: the direct alignment, a power of two from the required one
+                                up; 0 means the preferred one */
+    uint32_t reserved;       /* 0 */
+    struct aio_queue *queue; /* what aio_file_queue() gives; NULL: a private one, made when asked
+                                for. Must outlive the file. */
+    uint64_t grow_ahead;     /* 0; extending the file in steps comes with a later version */
+    aio_log_fn log;          /* NULL: no log */
+    void *log_context;       /* handed to log */
+};
+
+#define AIO_FILE_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        sizeof(struct aio_file_options), 0, 0, 0, 0, 0, 0, NULL, 0, NULL, NULL                     \
+    }
+
+/*
+ * Opens a file.
+ *
+ * path, flags, mode  as open(2): O_RDONLY, O_WRONLY or O_RDWR with O_CREAT, O_EXCL, O_TRUNC,
+ *                    O_SYNC, O_DSYNC, O_NOATIME, O_NOFOLLOW, O_TMPFILE. O_CLOEXEC is always set,
+ *                    O_DIRECT as options->direct says.
+ * options            NULL means the defaults; read only during the call. log must stay callable,
+ *                    and queue alive, while the file is open.
+ * result             receives the handle; NULL on error. The caller owns it until
+ *                    aio_file_close().
+ *
+ * Any thread; may block as open(2) does.
+ *
+ * Returns 0, or (the log explains each of the first six)
+ *   -EINVAL      path or result NULL, an unknown option value, the file system refuses O_DIRECT
+ *                (use AIO_DIRECT_PREFERRED or _NEVER), or an alignment that is no power of two or
+ *                below what the file requires. No file is created that was not there.
+ *   -E2BIG       options has a non-zero tail that this version does not know.
+ *   -EOPNOTSUPP  an option that this version does not have, or O_APPEND: use aio_file_append().
+ *   -EISDIR      path is a directory.
+ *   -ESPIPE      path is a pipe, socket, terminal or other character device.
+ *   -EOWNERDEAD  options->queue was made before this process was forked.
+ *   -ENOENT, -EACCES, -EROFS, -EMFILE, -ENOMEM ...
+ *
+ * Source: open(2).
+ */
+AIO_API int aio_file_open(const char *path, int flags, mode_t mode,
+                          const struct aio_file_options *options, struct aio_file **result);
+
+/*
+ * Makes a handle of an open descriptor. On success the handle owns fd and will close it; on error
+ * fd is the caller's still and as it was. O_DIRECT is set or cleared on it as options->direct
+ * says, for every descriptor that shares it (fcntl(2)). The cursor starts at fd's position.
+ *
+ * Any thread. Returns 0, -EBADF (fd is not open, or opened with O_PATH), or as aio_file_open().
+ */
+AIO_API int aio_file_adopt(int fd, const struct aio_file_options *options,
+                           struct aio_file **result);
+
+/*
+ * Waits for the file's operations in flight (their callbacks included), then closes it. The handle
+ * is gone whatever is returned. Results that nobody took from a queue of the caller's stay there.
+ *
+ * Any thread but a callback; no other call on the handle may run or follow.
+ *
+ * Returns 0 (also for NULL), or
+ *   -EDEADLK  called in a callback: the one case in which the handle lives on.
+ *   -EIO ...  a sync failed and was not cleared, or close(2) reports an error: what was written
+ *             may not be on the disk.
+ */
+AIO_API int aio_file_close(struct aio_file *file);
+
+/*
+ * Transfers at the cursor, which moves by the count returned, atomically: threads that read one
+ * handle see each byte once. The vector forms as readv(2) and writev(2).
+ *
+ * buffer, length  bytes; the memory is the library's during the call only.
+ * iov, iov_count  up to IOV_MAX vectors; neither copied nor changed.
+ *
+ * May block; also for other threads' calls at the cursor, and writes for a truncate.
+ *
+ * Returns the bytes moved. A read is short only at the end of the file (0 there); a write is short
+ * when an error stopped it, and the next call meets that error. Or
+ *   -EINVAL  file or memory NULL, a length above SSIZE_MAX, a negative or too large iov_count, or
+ *            not aligned (see above).
+ *   -EBADF   not open for that direction.
+ *   -EIO ... the disk's error; for writes also the error of an earlier failed sync, until
+ *            aio_file_clear_error(). ENOSPC, EDQUOT, EFBIG and others as write(2).
+ *
+ * Source: read(2), write(2), readv(2).
+ */
+AIO_API ssize_t aio_file_read(struct aio_file *file, void *buffer, size_t length);
+AIO_API ssize_t aio_file_write(struct aio_file *file, const void *buffer, size_t length);
+AIO_API ssize_t aio_file_readv(struct aio_file *file, const struct iovec *iov, int iov_count);
+AIO_API ssize_t aio_file_writev(struct aio_file *file, const struct iovec *iov, int iov_count);
+
+/*
+ * Transfers at an offset; the cursor stays. Parameters, threads, results and errors as above, with
+ *   -EINVAL  also for a negative offset, or offset + length beyond 2^63 - 1.
+ *
+ * Source: pread(2), preadv(2).
+ */
+AIO_API ssize_t aio_file_pread(struct aio_file *file, void *buffer, size_t length, off_t offset);
+AIO_API ssize_t aio_file_pwrite(struct aio_file *file, const void *buffer, size_t length,
+                                off_t offset);
+AIO_API ssize_t aio_file_preadv(struct aio_file *file, const struct iovec *iov, int iov_count,
+                                off_t offset);
+AIO_API ssize_t aio_file_pwritev(struct aio_file *file, const struct iovec *iov, int iov_count,
+                                 off_t offset);
+
+/*
+ * Writes at the end of the file; the cursor stays. Appends of one handle, from many threads and
+ * submitted ones too, never overlap. After an append that failed or was short the next one starts
+ * where the file really ends, unless other submitted appends are in flight: these keep the places
+ * that they were given, and what lies before them reads as zeros where nothing was written.
+ *
+ * where  NULL, or receives the offset, in bytes, at which this append began; untouched on error.
+ *
+ * Parameters, threads, results and errors as aio_file_write(), with
+ *   -EINVAL  also when the end of the file itself is not aligned.
+ */
+AIO_API ssize_t aio_file_append(struct aio_file *file, const void *buffer, size_t length,
+                                off_t *where);
+AIO_API ssize_t aio_file_appendv(struct aio_file *file, const struct iovec *iov, int iov_count,
+                                 off_t *where);
+
+/*
+ * Moves the cursor, as lseek(2): SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE.
+ *
+ * Returns the new cursor in bytes, or, with the cursor where it was,
+ *   -EINVAL     file NULL, unknown whence, or the result would be negative.
+ *   -EOVERFLOW  the result would be beyond 2^63 - 1.
+ *   -ENXIO      SEEK_DATA or SEEK_HOLE beyond the end, or no data follows.
+ */
+AIO_API off_t aio_file_seek(struct aio_file *file, off_t offset, int whence);
+
+/*
+ * Sets the size. Writes of this handle that are in flight end before it, later ones start after
+ * it. The cursor stays. length in bytes, of any alignment.
+ *
+ * May block until the handle's writes in flight are done.
+ *
+ * Returns 0, -EINVAL (file NULL, length < 0, not open for writing), -EDEADLK (called in a
+ * callback), the error of an earlier failed sync, or -EFBIG, -EPERM ... as ftruncate(2).
+ */
+AIO_API int aio_file_truncate(struct aio_file *file, off_t length);
+
+/*
+ * Makes durable every write that was submitted or returned before the call: it waits for those in
+ * flight, then calls fsync(2) or fdatasync(2).
+ *
+ * A failed sync is never tried again silently, since the kernel forgets the lost pages: the handle
+ * keeps the error, refuses writes and truncates, and every later sync and close reports it until
+ * aio_file_clear_error().
+ *
+ * Returns 0, or -EINVAL (file NULL), -EDEADLK (called in a callback), -EIO, -ENOSPC, -EDQUOT ...
+ */
+AIO_API int aio_file_sync(struct aio_file *file);
+AIO_API int aio_file_datasync(struct aio_file *file);
+
+/*
+ * Forgets a failed sync, once the caller has dealt with it: rewritten what may be lost, or read
+ * back what the disk has. Returns the error forgotten, 0 if there was none, -EINVAL for NULL.
+ */
+AIO_API int aio_file_clear_error(struct aio_file *file);
+
+/*
+ * Gives the size in bytes, asking the kernel; for block devices the device's size.
+ * Returns it, or -EINVAL (file NULL) or an error of fstat(2).
+ */
+AIO_API off_t aio_file_size(struct aio_file *file);
+
+/* fstat(2). Returns 0, -EINVAL (NULL), or an error of fstat(2). */
+AIO_API int aio_file_stat(struct aio_file *file, struct stat *result);
+
+/*
+ * Gives the descriptor, which stays the handle's: do not close it. Transfers through it go past
+ * the library's ordering. Returns -EINVAL for NULL.
+ */
+AIO_API int aio_file_fd(struct aio_file *file);
+
+/* What came of aio_file_options.direct. */
+enum aio_direct_granted {
+    AIO_DIRECT_OFF = 0,     /* not asked for */
+    AIO_DIRECT_GRANTED = 1, /* O_DIRECT is in force */
+    AIO_DIRECT_REFUSED = 2, /* asked for, refused; the page cache is used */
+};
+
+/* What the handle is. Set size to sizeof(struct aio_file_info) before the call. */
+struct aio_file_info {
+    size_t size;
+    uint32_t direct_granted;      /* enum aio_direct_granted */
+    uint32_t engine;              /* enum aio_engine that its own operations use */
+    uint32_t memory_alignment;    /* bytes: what buffers must be aligned to; 1 = any */
+    uint32_t required_alignment;  /* bytes: least multiple for offset and length that the file
+                                     takes */
+    uint32_t preferred_alignment; /* bytes: the physical sector or file system block */
+    uint32_t direct_alignment;    /* bytes: multiple of offset and length that this handle takes */
+    uint64_t reads;               /* blocking reads that returned */
+    uint64_t writes;              /* blocking writes that returned, appends too */
+    uint64_t bytes_read;          /* by them */
+    uint64_t bytes_written;       /* by them */
+    uint64_t syncs;               /* blocking syncs */
+    int32_t sync_error;           /* 0, or the negated errno of a failed sync */
+    uint32_t inflight;            /* submitted operations of this file without a result */
+};
+
+/*
+ * Tells what was granted, and counts. size says how much the caller's struct can hold.
+ * Any thread, never blocks. Returns 0, or -EINVAL (NULL, size too small).
+ */
+AIO_API int aio_file_info(struct aio_file *file, struct aio_file_info *info);
+
+/*
+ * Executes an operation on the caller's thread, with its flags; op->file must be NULL or file.
+ * on_complete is not called: it must be NULL. For appends the cursor stays and the place is not
+ * told; use aio_file_append() for it.
+ *
+ * May block. Returns what the blocking call of that opcode returns (0 for NOP), or
+ *   -EINVAL      NULL, an unknown opcode or flag, a reserved field not 0, a callback, another file.
+ *   -EOPNOTSUPP  a flag, priority, deadline or opcode that this version does not have.
+ */
+AIO_API ssize_t aio_file_execute(struct aio_file *file, const struct aio_op *op);
+
+/*
+ * Gives the queue of the options, else the file's private queue, made at the first call with the
+ * options' engine and depth. It lives as long as the file: do not destroy it. Closing the file
+ * discards results in it that nobody took.
+ *
+ * Any thread. Returns NULL where it can't be made; the log says why, and
+ * aio_queue_create() with the same options gives the error as a number.
+ */
+AIO_API struct aio_queue *aio_file_queue(struct aio_file *file);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

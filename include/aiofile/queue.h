@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * aiofile/queue.h - many operations in flight.
+ *
+ * A queue has a fixed number of slots. An operation takes a slot when it is submitted and gives it
+ * back when its result is taken: by its callback, by aio_queue_wait() or by aio_queue_reap(). A
+ * file is not tied to a queue: any operation of any file may go to any queue.
+ *
+ * Every submitted operation has exactly one final completion; a refused one has none. Transfers
+ * are whole: the library continues partial ones, and a read is short only at the end of the file.
+ *
+ * Memory: buffers and iovec arrays of an operation belong to the library from aio_queue_submit()
+ * until the final completion. The struct aio_op itself is only read during the call.
+ *
+ * Threads: every call may come from any thread, at any time, on one queue, except that
+ * aio_queue_destroy() must be the last. In a forked child every call on a queue of the parent
+ * returns -EOWNERDEAD and touches nothing.
+ */
+#ifndef AIOFILE_QUEUE_H
+#define AIOFILE_QUEUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include <aiofile/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct aio_file;
+struct aio_queue;
+
+/* Names an operation from submit until its result is taken. 0 is never valid; an id that was used
+ * up is recognised as stale and never names a later operation. */
+typedef uint64_t aio_request_id;
+
+/* How operations reach the disk. */
+enum aio_engine {
+    AIO_ENGINE_AUTO = 0, /* the first that works: kaio, then sync; the log says which and why */
+    AIO_ENGINE_KAIO,     /* Linux kernel AIO, io_submit(2) */
+    AIO_ENGINE_URING,    /* io_uring: not in this version */
+    AIO_ENGINE_THREADS,  /* a thread pool: not in this version */
+    AIO_ENGINE_SYNC,     /* the submitting thread executes the operation: for debugging */
+    AIO_ENGINE_SIM,      /* a simulated disk: not in this version */
+};
+
+/* How grave a log sentence is. */
+enum aio_log_level {
+    AIO_LOG_ERROR = 0,   /* a call is about to return an error that the sentence explains */
+    AIO_LOG_WARNING = 1, /* something was done differently from what was asked */
+    AIO_LOG_INFO = 2,    /* which choice was made, and why */
+};
+
+/*
+ * Receives a sentence: what happened, with numbers, and the remedy. message is valid only during
+ * the call and has no newline. Called by the thread that made the library's call, with no lock
+ * held; it must not call the library.
+ */
+typedef void (*aio_log_fn)(void *log_context, int level, const char *message);
+
+/* What an operation does. */
+enum aio_opcode {
+    AIO_OP_NOP = 0,  /* nothing: completes with 0 */
+    AIO_OP_READ,     /* pread:   buf, len bytes, offset */
+    AIO_OP_WRITE,    /* pwrite:  buf, len bytes, offset */
+    AIO_OP_READV,    /* preadv:  iov, len vectors, offset */
+    AIO_OP_WRITEV,   /* pwritev: iov, len vectors, offset */
+    AIO_OP_APPEND,   /* write at the end: buf, len bytes; the completion's offset says where */
+    AIO_OP_APPENDV,  /* the same: iov, len vectors */
+    AIO_OP_SYNC,     /* fsync: covers every write that had completed before it was submitted */
+    AIO_OP_DATASYNC, /* fdatasync, likewise */
+    AIO_OP_TRUNCATE, /* ftruncate to offset; aio_file_execute() only in this version */
+    AIO_OP_ALLOCATE, /* fallocate: not in this version */
+};
+
+/* Flags of struct aio_op. All but WAITED are refused with -EOPNOTSUPP in this version. */
+enum {
+    AIO_OP_DSYNC = 1 << 0,  /* the data is on the device when the write completes */
+    AIO_OP_NOWAIT = 1 << 1, /* -EAGAIN rather than block */
+    AIO_OP_HIPRI = 1 << 2,  /* polled completion */
+    AIO_OP_ATOMIC = 1 << 3, /* untorn write */
+    AIO_OP_DRAIN = 1 << 4,  /* on syncs: covers every write submitted before it */
+    AIO_OP_LINK = 1 << 5,   /* the next op of the batch starts when this one succeeded */
+    AIO_OP_WAITED = 1 << 6, /* the result is for aio_queue_wait() alone, not for reap */
+};
+
+/* A result. */
+struct aio_completion {
+    aio_request_id id;
+    int64_t result;    /* bytes moved or 0, else a negated errno */
+    int64_t offset;    /* bytes; where the operation began in the file, for appends also */
+    void *context;     /* the operation's */
+    int32_t error;     /* why a write is short: a negated errno; else 0, or result if negative */
+    uint32_t flags;    /* AIO_COMPLETION_* */
+    uint64_t reserved[3];
+};
+
+/* Flags of struct aio_completion. */
+enum {
+    AIO_COMPLETION_MORE = 1 << 0, /* a notice; the final completion follows (a later version) */
+};
+
+/*
+ * Called once with the final completion, on the queue's reaper thread, after the slot was freed
+ * and with no lock held; the completion is valid only during the call.
+ *
+ * Inside a callback aio_queue_submit() never waits: the slot that was just freed is kept for the
+ * first operation submitted to the same queue, after that a full table is -EAGAIN. The calls that
+ * would wait for other completions return -EDEADLK: aio_queue_wait, _reap, _drain, _destroy,
+ * aio_file_close, aio_file_truncate, aio_file_sync, aio_file_datasync. Blocking reads and writes
+ * work, but keep every other callback of the queue waiting.
+ */
+typedef void (*aio_complete_fn)(const struct aio_completion *completion);
+
+/* An operation. Zero what is not used: unknown flags and non-zero reserved fields are refused. */
+struct aio_op {
+    uint8_t opcode;        /* enum aio_opcode */
+    uint8_t reserved0[3];  /* 0 */
+    uint32_t flags;        /* AIO_OP_* flags */
+    struct aio_file *file; /* may be NULL for NOP only */
+    union {
+        void *buf;               /* len bytes of memory */
+        const struct iovec *iov; /* len vectors; the array is neither copied nor changed */
+    };
+    uint64_t len;                /* bytes, or vectors */
+    int64_t offset;              /* bytes from the start of the file */
+    uint32_t priority;           /* 0; I/O priorities come with a later version */
+    uint32_t reserved1;          /* 0 */
+    uint64_t deadline;           /* 0; nanoseconds from submit, with a later version */
+    aio_complete_fn on_complete; /* NULL: the result is taken by wait or reap */
+    void *context;               /* handed back in the completion */
+    uint64_t reserved2[3];       /* 0 */
+};
+
+/* Flags of struct aio_queue_options. */
+enum {
+    AIO_QUEUE_NONBLOCK = 1 << 0, /* submit returns -EAGAIN where it would wait for a slot */
+    AIO_QUEUE_OWNED = 1 << 1,    /* used by one thread only: not in this version, -EOPNOTSUPP */
+};
+
+/* Flags of aio_queue_destroy(). */
+enum {
+    AIO_QUEUE_DISCARD = 1 << 0, /* throw results away that nobody took */
+};
+
+/* The most slots a queue can have. */
+#define AIO_QUEUE_DEPTH_MAX 65536u
+
+/* What aio_queue_create() is to make. Start from AIO_QUEUE_OPTIONS_INIT. */
+struct aio_queue_options {
+    size_t size;       /* of this struct, set by the initializer */
+    uint32_t engine;   /* enum aio_engine */
+    uint32_t depth;    /* slots, 1 to AIO_QUEUE_DEPTH_MAX; 0 means 64 */
+    uint32_t flags;    /* AIO_QUEUE_* */
+    uint32_t reserved; /* 0 */
+    aio_log_fn log;    /* NULL: no log */
+    void *log_context; /* handed to log */
+};
+
+#define AIO_QUEUE_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(struct aio_queue_options), 0, 0, 0, 0, NULL, NULL                                   \
+    }
+
+/*
+ * Makes a queue with its own engine context.
+ *
+ * options  NULL means the defaults; read only during the call. log must stay callable while the
+ *          queue lives.
+ * result   receives the queue; NULL on error. The caller owns it until aio_queue_destroy().
+ *
+ * Any thread; does not block.
+ *
+ * Returns 0, or (the log explains each in a sentence)
+ *   -EINVAL      result NULL, unknown engine or flag, depth above AIO_QUEUE_DEPTH_MAX, a reserved
+ *                field not 0, or size too small.
+ *   -E2BIG       options has a non-zero tail that this version does not know.
+ *   -EOPNOTSUPP  an engine or flag that this version does not have.
+ *   -EAGAIN      the system's AIO requests are used up (/proc/sys/fs/aio-nr of aio-max-nr): raise
+ *                fs.aio-max-nr, ask for less depth, or share a queue.
+ *   -ENOSYS      the kernel or a sandbox refuses io_setup(2): use another engine.
+ *   -ENOMEM, -EMFILE, -ENFILE
+ *
+ * Source: io_setup(2).
+ */
+AIO_API int aio_queue_create(const struct aio_queue_options *options, struct aio_queue **result);
+
+/*
+ * Drains the queue (waits for everything in flight, callbacks included), then frees it.
+ *
+ * flags  0 or AIO_QUEUE_DISCARD.
+ *
+ * May block until the last operation completes; kernel AIO then takes some 30 ms to give its
+ * context back (io_destroy(2)). Threads that still wait in the queue are let out first.
+ *
+ * Returns 0 (also for NULL), or, with the queue still usable,
+ *   -EBUSY       results that nobody took are left: take them, or pass AIO_QUEUE_DISCARD; or
+ *                files opened with this queue are still open: close them first.
+ *   -EINVAL      unknown flag.
+ *   -EDEADLK     called in a callback.
+ *   -EOWNERDEAD  called in a forked child. The child's copy of the memory is not freed.
+ */
+AIO_API int aio_queue_destroy(struct aio_queue *queue, unsigned flags);
+
+/* Gives the number of slots; 0 for NULL. Any thread, never blocks. */
+AIO_API unsigned aio_queue_depth(const struct aio_queue *queue);
+
+/*
+ * Submits operations.
+ *
+ * ops, count  the batch. They are taken in order; nothing is promised of the order in which they
+ *             run. Offsets, lengths and memory must fit the file's alignments.
+ * ids         NULL, or receives an id for each operation taken.
+ *
+ * Any thread, callbacks too. Waits for a slot while the table is full of running operations
+ * (not with AIO_QUEUE_NONBLOCK, nor in a callback), and for a truncate of the file to end.
+ *
+ * Returns how many operations were taken, which is less than count only where the next one met an
+ * error; submitting the rest again then returns that error:
+ *   -EINVAL      NULL where something is needed, an unknown opcode or flag, a negative offset or
+ *                an offset + length beyond 2^63 - 1, more than IOV_MAX vectors, offset, length or
+ *                memory not aligned (the file's log names the alignment), a reserved field not 0,
+ *                or WAITED together with on_complete.
+ *   -EBADF       the file is not open for that direction.
+ *   -EOPNOTSUPP  a flag, priority, deadline or opcode that this version does not have.
+ *   -EAGAIN      no free slot, with AIO_QUEUE_NONBLOCK or in a callback; try again after a
+ *                completion.
+ *   -EBUSY       the table is full of results that nobody took: take some.
+ *   -ESHUTDOWN   the queue is being destroyed.
+ *   -EIO ...     a write to a file whose sync failed: see aio_file_clear_error().
+ *   -EOWNERDEAD  called in a forked child.
+ * Errors of the transfer itself, EBADF and EINVAL of the kernel included, arrive as completions.
+ *
+ * Source: io_submit(2).
+ */
+AIO_API int aio_queue_submit(struct aio_queue *queue, const struct aio_op *ops, unsigned count,
+                             aio_request_id *ids);
+
+/*
+ * Waits for one operation and takes its result. An operation submitted without AIO_OP_WAITED is
+ * claimed while this waits: aio_queue_reap() no longer sees it.
+ *
+ * timeout  relative; NULL for ever, {0, 0} to poll.
+ *
+ * Any thread but a callback. The waiting thread reaps for itself where it can.
+ *
+ * Returns the result as in struct aio_completion (the count of a short write, its reason dropped),
+ * or
+ *   -ETIMEDOUT   the time is over; the operation runs on, id and buffer stay in use.
+ *   -ESTALE      id names no operation: its result was taken, or it never was an id of this queue.
+ *   -EBUSY       another thread waits for this id.
+ *   -EINVAL      queue NULL, id 0, a bad timeout, or the operation has a callback.
+ *   -EDEADLK     called in a callback.
+ *   -EOWNERDEAD  called in a forked child.
+ * An operation's own error can have the same number: aio_queue_wait_result() keeps them apart.
+ */
+AIO_API ssize_t aio_queue_wait(struct aio_queue *queue, aio_request_id id,
+                               const struct timespec *timeout);
+
+/*
+ * The same as aio_queue_wait(), but gives the whole completion: returns 0 with *completion
+ * filled, or one of the errors above with *completion untouched.
+ */
+AIO_API int aio_queue_wait_result(struct aio_queue *queue, aio_request_id id,
+                                  const struct timespec *timeout,
+                                  struct aio_completion *completion);
+
+/*
+ * Takes results of operations that have no callback, are not WAITED and not claimed by a wait.
+ *
+ * completions  receives up to max results, in the order of completion.
+ * min          how many to wait for, <= max; 0 takes what is there. It never waits for more than
+ *              the results that can still come.
+ * timeout      relative; NULL for ever, {0, 0} to poll.
+ *
+ * Any thread but a callback.
+ *
+ * Returns the number of results, 0 to max: less than min when the time is over or no more can
+ * come; or
+ *   -EINVAL      NULL argument with max > 0, min > max, or a bad timeout.
+ *   -EDEADLK     called in a callback.
+ *   -EOWNERDEAD  called in a forked child.
+ *
+ * Source: io_getevents(2).
+ */
+AIO_API int aio_queue_reap(struct aio_queue *queue, struct aio_completion *completions,
+                           unsigned min, unsigned max, const struct timespec *timeout);
+
+/* Not in this version: -EOPNOTSUPP. */
+AIO_API int aio_queue_cancel(struct aio_queue *queue, aio_request_id id);
+
+/*
+ * Waits until every operation submitted before it has completed and its callback has returned.
+ * Results that are to be taken stay to be taken.
+ *
+ * timeout  relative; NULL for ever, {0, 0} to poll.
+ *
+ * Returns 0, -ETIMEDOUT, or -EINVAL, -EDEADLK, -EOWNERDEAD as aio_queue_wait().
+ */
+AIO_API int aio_queue_drain(struct aio_queue *queue, const struct timespec *timeout);
+
+/* Not in this version: -EOPNOTSUPP. */
+AIO_API int aio_queue_eventfd(struct aio_queue *queue);
+AIO_API int aio_queue_register(struct aio_queue *queue, struct aio_file *file);
+
+/* Where an operation is. */
+enum aio_request_state {
+    AIO_REQUEST_WAITING = 1, /* for the engine to take it (again) */
+    AIO_REQUEST_RUNNING = 2, /* in the engine */
+    AIO_REQUEST_DONE = 3,    /* completed; nobody took the result yet */
+};
+
+/* One line of aio_queue_inflight(). */
+struct aio_request_info {
+    size_t size;       /* of this struct, as the library knows it */
+    aio_request_id id;
+    uint8_t opcode;    /* enum aio_opcode */
+    uint8_t state;     /* enum aio_request_state */
+    uint8_t reserved[6];
+    int64_t offset;    /* bytes */
+    uint64_t len;      /* bytes in all */
+    uint64_t done;     /* bytes moved by completed parts */
+    uint64_t age_ns;   /* since submit */
+    void *context;     /* the operation's */
+};
+
+/*
+ * Lists the operations that hold a slot, oldest first.
+ *
+ * infos, max  where to, and how many at most. infos may be NULL when max is 0.
+ *
+ * Any thread, callbacks too; does not wait for I/O. For people and watchdogs, not for hot paths.
+ *
+ * Returns how many slots are held, which may be more than max; or -EINVAL, -EOWNERDEAD.
+ */
+AIO_API int aio_queue_inflight(struct aio_queue *queue, struct aio_request_info *infos,
+                               unsigned max);
+
+/* Counts since the queue was made. Set size to sizeof(struct aio_queue_stats) before the call. */
+struct aio_queue_stats {
+    size_t size;
+    uint32_t engine;              /* enum aio_engine in use */
+    uint32_t depth;               /* slots */
+    uint32_t held;                /* slots in use now */
+    uint32_t inflight;            /* operations without a result now */
+    uint32_t inflight_high_water; /* most operations ever without a result */
+    uint32_t reserved;
+    uint64_t submitted;           /* operations taken */
+    uint64_t completed;           /* operations with a result */
+    uint64_t failed;              /* of these, with a negative result */
+    uint64_t bytes_read;
+    uint64_t bytes_written;
+    uint64_t short_transfers;     /* the engine moved less than it was asked to */
+    uint64_t resubmits;           /* remainders sent again */
+    uint64_t retries;             /* the engine had no room and was asked again */
+    uint64_t callbacks;           /* callbacks run */
+    uint64_t reaped_by_waiter;    /* completions found by the thread that waits */
+    uint64_t reaped_by_reaper;    /* completions found by the reaper thread */
+};
+
+/*
+ * Reads the counts. size says how much the caller's struct can hold; more is not written.
+ * Any thread, callbacks too. Returns 0, -EINVAL (NULL, size too small), or -EOWNERDEAD.
+ */
+AIO_API int aio_queue_stats(struct aio_queue *queue, struct aio_queue_stats *stats);
+
+/*
+ * Asks whether an engine works here and now.
+ *
+ * reason, reason_size  receives a sentence why not, cut to reason_size bytes with the final NUL;
+ *                      "" if it works. reason may be NULL when reason_size is 0.
+ *
+ * Any thread; makes and destroys an engine context, which for kernel AIO takes some 30 ms.
+ *
+ * Returns 0, or what aio_queue_create() with that engine would return.
+ */
+AIO_API int aio_engine_probe(enum aio_engine engine, char *reason, size_t reason_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine.h - what a way of doing I/O must offer.
+ *
+ * Engines are mechanical: they move one transfer as the kernel does and report what it said. They
+ * know no files, requests, callbacks or retries; partial transfers, end of file, EAGAIN, EINTR and
+ * errors are decided above, once (transfer.c, reaper.c).
+ */
+#ifndef AIOFILE_LIB_ENGINE_H
+#define AIOFILE_LIB_ENGINE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include <aiofile/queue.h>
+
+#include "log.h"
+
+/* One transfer. Scalar and vector forms differ in opcode only. */
+struct engine_io {
+    uint8_t opcode; /* AIO_OP_NOP, READ, WRITE, READV, WRITEV, SYNC or DATASYNC; nothing else */
+    int fd;
+    uint32_t tag;       /* given back in the event; < depth of the engine */
+    int32_t rw_flags;   /* RWF_* of preadv2(2) */
+    union {
+        void *buf;
+        const struct iovec *iov;
+    };
+    uint64_t len;   /* bytes, or vectors (<= IOV_MAX) */
+    int64_t offset; /* bytes */
+};
+
+/* What became of a transfer: bytes or a negated errno, exactly as the kernel said it. */
+struct engine_event {
+    uint32_t tag;
+    int64_t result;
+};
+
+/* An engine context; each engine embeds this first in its own struct. */
+struct engine {
+    const struct engine_ops *ops;
+};
+
+/* What an engine is made with. */
+struct engine_config {
+    uint32_t depth; /* transfers in flight at most; tags are below it */
+    struct log log; /* for the sentence that explains a refusal */
+};
+
+/*
+ * The table. All entries are filled. "The holder" is the one thread at a time that has the queue's
+ * reap token; everybody else may be in submit, wake and execute meanwhile.
+ */
+struct engine_ops {
+    const char *name;
+    enum aio_engine id;
+
+    /* Makes a context. On success *result is ready for submit; on error (negated errno, with a
+     * sentence in the log) nothing is left behind. */
+    int (*create)(const struct engine_config *config, struct engine **result);
+
+    /* Frees a context. Before: nothing is in flight, nobody is in another call of it. */
+    void (*destroy)(struct engine *engine);
+
+    /* Starts transfers, in order. Before: fewer than depth - count are in flight, no tag twice;
+     * ios and what they point to stay until the event of each. After: returns how many were
+     * started (1 to count), each of which gives exactly one event to reap, perhaps before submit
+     * returns; or a negated errno, with none started, that concerns ios[0] alone, except
+     * -EAGAIN (no room: try again after an event) and -EINTR (try again). Any thread. */
+    int (*submit)(struct engine *engine, struct engine_io *const *ios, unsigned count);
+
+    /* Collects up to max events, waiting for min (0 to max) or until the time is over (NULL: for
+     * ever; relative). Holder only. Returns how many; fewer than min, even 0, after wake() or when
+     * the time is over; or -EINTR, with none collected. Other errors are the engine's end: they
+     * cannot happen while the preconditions hold. */
+    int (*reap)(struct engine *engine, struct engine_event *events, unsigned min, unsigned max,
+                const struct timespec *timeout);
+
+    /* Makes the reap that waits now, or else the next one that would, return before its min.
+     * sleeping_for (>= 1) is that reap's min. Several calls may count as one. Any thread. Returns 0,
+     * or -EAGAIN: try again. */
+    int (*wake)(struct engine *engine, unsigned sleeping_for);
+
+    /* Tries to stop a transfer. Returns 0 when its event will say -ECANCELED, -EALREADY when it
+     * has completed, -EBUSY when it can't be stopped: its event comes in its own time. */
+    int (*cancel)(struct engine *engine, uint32_t tag);
+
+    /* Does one transfer on the calling thread and returns its result. engine may be NULL where no
+     * context exists yet. Any thread. */
+    ssize_t (*execute)(struct engine *engine, const struct engine_io *io);
+};
+
+extern const struct engine_ops engine_kaio_ops;
+extern const struct engine_ops engine_sync_ops;
+
+/* One transfer by plain system calls: the execute of every engine that goes to the kernel. */
+ssize_t engine_execute_plain(struct engine *engine, const struct engine_io *io);
+
+/* The table of an engine. AUTO gives the first of the list. NULL with *error = -EINVAL for an
+ * unknown number, -EOPNOTSUPP for an engine that this version does not have. */
+const struct engine_ops *engine_find(enum aio_engine id, int *error);
+
+/* Makes a context of the engine asked for; with AUTO, of the first that works, saying so in the
+ * log. Returns 0 or a negated errno. */
+int engine_create(enum aio_engine id, const struct engine_config *config, struct engine **result);
+
+/* Checks at start-up and in tests that a table has no hole. */
+int engine_ops_check(const struct engine_ops *ops);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine_kaio.c - Linux kernel AIO through libaio.
+ *
+ * One AIO context per queue. Each tag has its iocb, prepared anew for each transfer so that no
+ * field of an earlier one is left in it (an FSYNC iocb with a leftover buffer is EINVAL).
+ *
+ * Completions are read in user space from the ring that io_setup(2) maps, when that ring looks as
+ * we know it; only to sleep is io_getevents(2) entered. Both move the ring's head, so one thread
+ * at a time may be in either: the holder of the queue's reap token.
+ *
+ * Waking a holder asleep in io_getevents takes events in its ring. A read of a private eventfd
+ * gives one at once: it is in semaphore mode and full, so it never blocks. A holder that asked for
+ * min events sleeps through fewer, so a wake posts that many. There is room: the kernel makes a
+ * ring of twice the events that io_setup was asked for. A holder that finds a wake in the ring
+ * before it sleeps does not sleep.
+ *
+ * Sources: io_setup(2), io_submit(2), io_getevents(2), fs/aio.c of Linux (the ring).
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <libaio.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "errno_guard.h"
+
+/* What fs/aio.c maps at the address that is the context's id. */
+struct kaio_ring {
+    unsigned id;
+    unsigned nr;   /* events that fit */
+    unsigned head; /* of ours: the holder's, in user space or in io_getevents */
+    unsigned tail; /* of the kernel's */
+    unsigned magic;
+    unsigned compat_features;
+    unsigned incompat_features;
+    unsigned header_length; /* bytes before events */
+    struct io_event events[];
+};
+
+#define KAIO_RING_MAGIC 0xa10a10a1u
+
+/* iocb.data of the wake; tags are below AIO_QUEUE_DEPTH_MAX. */
+#define KAIO_WAKE_DATA UINTPTR_MAX
+
+/* Events taken from io_getevents at once, iocbs given to io_submit at once: on the stack. */
+#define KAIO_BATCH 64u
+
+struct kaio {
+    struct engine engine;
+    io_context_t context;
+    struct kaio_ring *ring; /* NULL where its layout is not proven */
+    int wake_fd;
+    struct iocb wake_iocb; /* written once; may be in the kernel many times over */
+    uint64_t wake_sink;    /* what the wake reads into; nobody looks */
+    uint32_t depth;
+    struct iocb iocbs[];
+};
+
+static struct kaio *kaio_of(struct engine *engine)
+{
+    return (struct kaio *)engine;
+}
+
+static long kaio_sysctl(const char *path)
+{
+    long value = -1;
+    FILE *file = fopen(path, "re");
+
+    if (file == NULL)
+        return -1;
+    if (fscanf(file, "%ld", &value) != 1)
+        value = -1;
+    fclose(file);
+    return value;
+}
+
+/* io_setup's EAGAIN says nothing; the numbers and the ways out do. */
+static void kaio_explain(const struct engine_config *config, int error)
+{
+    long used = kaio_sysctl("/proc/sys/fs/aio-nr");
+    long limit = kaio_sysctl("/proc/sys/fs/aio-max-nr");
+
+    if (error == -EAGAIN)
+        log_say(&config->log, AIO_LOG_ERROR,
+                "kaio: io_setup refused %u requests: the system uses %ld of fs.aio-max-nr = %ld; "
+                "raise it (sysctl fs.aio-max-nr=%ld), ask for less depth, or share a queue "
+                "between files",
+                config->depth, used, limit, limit > 0 ? limit * 2 : 1048576L);
+    else if (error == -ENOSYS || error == -EPERM)
+        log_say(&config->log, AIO_LOG_ERROR,
+                "kaio: io_setup is refused (%s): the kernel lacks CONFIG_AIO or a sandbox filters "
+                "it; use another engine",
+                strerrorname_np(-error));
+    else
+        log_say(&config->log, AIO_LOG_ERROR, "kaio: no context for %u requests: %s", config->depth,
+                strerrordesc_np(-error));
+}
+
+/* The ring's layout is no ABI that is written down: use it only where every mark is as we know. */
+static struct kaio_ring *kaio_ring_proven(io_context_t context)
+{
+    struct kaio_ring *ring = (struct kaio_ring *)context;
+
+    if (ring->magic != KAIO_RING_MAGIC || ring->incompat_features != 0)
+        return NULL;
+    if (ring->header_length != sizeof(struct kaio_ring) || ring->nr == 0)
+        return NULL;
+    return ring;
+}
+
+static int kaio_open(struct kaio *kaio, const struct engine_config *config)
+{
+    int error;
+
+    /* A counter that no run of wakes will ever use up; NONBLOCK all the same, so that even then
+     * the read would end at once. */
+    kaio->wake_fd = eventfd(INT_MAX, EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC);
+    if (kaio->wake_fd < 0)
+        return -errno;
+    error = io_setup((int)config->depth, &kaio->context);
+    if (error < 0) {
+        close(kaio->wake_fd);
+        return error;
+    }
+    kaio->ring = kaio_ring_proven(kaio->context);
+    io_prep_pread(&kaio->wake_iocb, kaio->wake_fd, &kaio->wake_sink, sizeof(kaio->wake_sink), 0);
+    kaio->wake_iocb.data = (void *)KAIO_WAKE_DATA;
+    return 0;
+}
+
+static int kaio_create(const struct engine_config *config, struct engine **result)
+{
+    struct kaio *kaio = calloc(1, sizeof(*kaio) + config->depth * sizeof(kaio->iocbs[0]));
+    int error;
+
+    if (kaio == NULL)
+        return -ENOMEM;
+    kaio->engine.ops = &engine_kaio_ops;
+    kaio->depth = config->depth;
+    error = kaio_open(kaio, config);
+    if (error < 0) {
+        kaio_explain(config, error);
+        free(kaio);
+        return error;
+    }
+    *result = &kaio->engine;
+    return 0;
+}
+
+static void kaio_destroy(struct engine *engine)
+{
+    struct kaio *kaio = kaio_of(engine);
+
+    io_destroy(kaio->context);
+    close(kaio->wake_fd);
+    free(kaio);
+}
+
+/* Fills every field: the kernel checks those that an opcode does not use. */
+static int kaio_prepare(struct iocb *iocb, const struct engine_io *io)
+{
+    static const signed char commands[] = {
+        [AIO_OP_NOP] = -1,
+        [AIO_OP_READ] = IO_CMD_PREAD,
+        [AIO_OP_WRITE] = IO_CMD_PWRITE,
+        [AIO_OP_READV] = IO_CMD_PREADV,
+        [AIO_OP_WRITEV] = IO_CMD_PWRITEV,
+        [AIO_OP_APPEND] = -1,
+        [AIO_OP_APPENDV] = -1,
+        [AIO_OP_SYNC] = IO_CMD_FSYNC,
+        [AIO_OP_DATASYNC] = IO_CMD_FDSYNC,
+    };
+
+    if (io->opcode >= sizeof(commands) || commands[io->opcode] < 0)
+        return -EINVAL;
+    memset(iocb, 0, sizeof(*iocb));
+    iocb->data = (void *)(uintptr_t)io->tag;
+    iocb->aio_lio_opcode = commands[io->opcode];
+    iocb->aio_fildes = io->fd;
+    if (io->opcode == AIO_OP_SYNC || io->opcode == AIO_OP_DATASYNC)
+        return 0;
+    /* RWF flags work only here: in aio_flags the kernel ignores them. */
+    iocb->aio_rw_flags = io->rw_flags;
+    iocb->u.c.buf = io->buf;
+    iocb->u.c.nbytes = io->len;
+    iocb->u.c.offset = io->offset;
+    return 0;
+}
+
+static int kaio_submit(struct engine *engine, struct engine_io *const *ios, unsigned count)
+{
+    struct kaio *kaio = kaio_of(engine);
+    struct iocb *batch[KAIO_BATCH];
+    unsigned prepared = 0;
+
+    if (count > KAIO_BATCH)
+        count = KAIO_BATCH;
+    while (prepared < count) {
+        struct iocb *iocb = &kaio->iocbs[ios[prepared]->tag];
+
+        if (kaio_prepare(iocb, ios[prepared]) < 0)
+            break;
+        batch[prepared++] = iocb;
+    }
+    if (prepared == 0)
+        return -EINVAL;
+    return io_submit(kaio->context, prepared, batch);
+}
+
+/* Takes events out of the ring without a system call. Holder only. *woken says that a wake was
+ * among them. */
+static unsigned kaio_reap_ring(struct kaio *kaio, struct engine_event *events, unsigned max,
+                               bool *woken)
+{
+    struct kaio_ring *ring = kaio->ring;
+    /* head: only the holder writes it, here and through io_getevents; holders follow one another
+     * under the queue's lock. tail: acquire pairs with the kernel's smp_wmb() between filling an
+     * event and moving tail. */
+    unsigned head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
+    unsigned tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+    unsigned taken = 0;
+
+    while (head != tail && taken < max) {
+        const struct io_event *event = &ring->events[head];
+
+        if ((uintptr_t)event->data == KAIO_WAKE_DATA) {
+            *woken = true;
+        } else {
+            events[taken].tag = (uint32_t)(uintptr_t)event->data;
+            events[taken].result = (int64_t)event->res;
+            taken++;
+        }
+        head = head + 1 == ring->nr ? 0 : head + 1;
+    }
+    /* Release: the reads above are done before the kernel may fill the places again. */
+    __atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
+    return taken;
+}
+
+/* Enters the kernel, to sleep or because the ring may not be touched. */
+static int kaio_reap_kernel(struct kaio *kaio, struct engine_event *events, unsigned min,
+                            unsigned max, const struct timespec *timeout)
+{
+    struct io_event batch[KAIO_BATCH];
+    struct timespec copy;
+    int got;
+    int taken = 0;
+
+    if (max > KAIO_BATCH)
+        max = KAIO_BATCH;
+    if (min > max)
+        min = max;
+    if (timeout != NULL)
+        copy = *timeout;
+    got = io_getevents(kaio->context, min, max, batch, timeout != NULL ? &copy : NULL);
+    for (int index = 0; index < got; index++) {
+        if ((uintptr_t)batch[index].data == KAIO_WAKE_DATA)
+            continue;
+        events[taken].tag = (uint32_t)(uintptr_t)batch[index].data;
+        events[taken].result = (int64_t)batch[index].res;
+        taken++;
+    }
+    return got < 0 ? got : taken;
+}
+
+static int kaio_reap(struct engine *engine, struct engine_event *events, unsigned min,
+                     unsigned max, const struct timespec *timeout)
+{
+    static const struct timespec poll = {0, 0};
+    struct kaio *kaio = kaio_of(engine);
+    unsigned taken = 0;
+    bool woken = false;
+    int got;
+
+    if (kaio->ring != NULL) {
+        taken = kaio_reap_ring(kaio, events, max, &woken);
+        if (taken >= min || woken)
+            return (int)taken;
+    }
+    got = kaio_reap_kernel(kaio, events + taken, min - taken, max - taken,
+                           min == 0 ? &poll : timeout);
+    if (got < 0)
+        return taken > 0 ? (int)taken : got;
+    return (int)taken + got;
+}
+
+static int kaio_wake(struct engine *engine, unsigned sleeping_for)
+{
+    struct kaio *kaio = kaio_of(engine);
+    struct iocb *batch[KAIO_BATCH];
+
+    for (unsigned index = 0; index < KAIO_BATCH; index++)
+        batch[index] = &kaio->wake_iocb;
+    while (sleeping_for > 0) {
+        long wanted = sleeping_for < KAIO_BATCH ? sleeping_for : KAIO_BATCH;
+        int posted = io_submit(kaio->context, wanted, batch);
+
+        if (posted == -EINTR)
+            continue;
+        if (posted <= 0)
+            return -EAGAIN;
+        sleeping_for -= (unsigned)posted;
+    }
+    return 0;
+}
+
+/* The kernel cannot stop reads and writes of files: io_cancel(2) is EINVAL for them. */
+static int kaio_cancel(struct engine *engine, uint32_t tag)
+{
+    (void)engine;
+    (void)tag;
+    return -EBUSY;
+}
+
+const struct engine_ops engine_kaio_ops = {
+    .name = "kaio",
+    .id = AIO_ENGINE_KAIO,
+    .create = kaio_create,
+    .destroy = kaio_destroy,
+    .submit = kaio_submit,
+    .reap = kaio_reap,
+    .wake = kaio_wake,
+    .cancel = kaio_cancel,
+    .execute = engine_execute_plain,
+};

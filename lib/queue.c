@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * queue.c - the calls of a queue: create, submit, wait, reap, drain, look, destroy.
+ *
+ * A submit has three steps. Slots are reserved under the lock, in order, waiting if need be; the
+ * operations are checked, let through their files' gates and written into the slots without it,
+ * since the slots are this thread's alone; then they are made known under the lock, all at once,
+ * before the engine sees the first: whoever reaps its event finds it registered.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "errno_guard.h"
+#include "file_ops.h"
+#include "op.h"
+#include "options.h"
+#include "process.h"
+#include "queue_state.h"
+
+/* Every queue of the process, for queues_hasten_begin(). all_queues_lock guards the list; a
+ * queue's own lock is taken under it. */
+static struct thread_mutex all_queues_lock = THREAD_MUTEX_INIT;
+static struct aio_queue *all_queues;
+
+/* Threads between queues_hasten_begin and _end. Relaxed: a queue that must see the change has its
+ * lock taken after it, by queues_hasten_begin. */
+static atomic_uint hastened;
+
+/* --- the list of queues --------------------------------------------------------------------- */
+
+static void queue_list_add(struct aio_queue *queue)
+{
+    thread_mutex_lock(&all_queues_lock);
+    queue->next_queue = all_queues;
+    queue->previous_queue = NULL;
+    if (all_queues != NULL)
+        all_queues->previous_queue = queue;
+    all_queues = queue;
+    thread_mutex_unlock(&all_queues_lock);
+}
+
+static void queue_list_remove(struct aio_queue *queue)
+{
+    thread_mutex_lock(&all_queues_lock);
+    if (queue->previous_queue != NULL)
+        queue->previous_queue->next_queue = queue->next_queue;
+    else
+        all_queues = queue->next_queue;
+    if (queue->next_queue != NULL)
+        queue->next_queue->previous_queue = queue->previous_queue;
+    thread_mutex_unlock(&all_queues_lock);
+}
+
+bool queues_hastened(void)
+{
+    return atomic_load_explicit(&hastened, memory_order_relaxed) > 0;
+}
+
+void queues_hasten_begin(void)
+{
+    atomic_fetch_add_explicit(&hastened, 1, memory_order_relaxed);
+    thread_mutex_lock(&all_queues_lock);
+    for (struct aio_queue *queue = all_queues; queue != NULL; queue = queue->next_queue) {
+        if (!queue_is_ours(queue))
+            continue;
+        thread_mutex_lock(&queue->lock);
+        if (queue->token.sleeping_for > 1)
+            queue_interrupt(queue);
+        queue_changed(queue);
+        thread_mutex_unlock(&queue->lock);
+    }
+    thread_mutex_unlock(&all_queues_lock);
+}
+
+void queues_hasten_end(void)
+{
+    atomic_fetch_sub_explicit(&hastened, 1, memory_order_relaxed);
+}
+
+void queue_add_user(struct aio_queue *queue)
+{
+    atomic_fetch_add_explicit(&queue->users, 1, memory_order_relaxed);
+}
+
+void queue_remove_user(struct aio_queue *queue)
+{
+    atomic_fetch_sub_explicit(&queue->users, 1, memory_order_relaxed);
+}
+
+bool queue_is_ours(const struct aio_queue *queue)
+{
+    return queue->epoch == process_epoch();
+}
+
+/* --- create --------------------------------------------------------------------------------- */
+
+static int queue_options_check(const struct aio_queue_options *options)
+{
+    const uint32_t known_flags = AIO_QUEUE_NONBLOCK | AIO_QUEUE_OWNED;
+
+    if (options->engine > AIO_ENGINE_SIM || options->depth > AIO_QUEUE_DEPTH_MAX)
+        return -EINVAL;
+    if ((options->flags & ~known_flags) != 0 || options->reserved != 0)
+        return -EINVAL;
+    if ((options->flags & AIO_QUEUE_OWNED) != 0)
+        return -EOPNOTSUPP;
+    return 0;
+}
+
+static int queue_options_read(struct aio_queue_options *options,
+                              const struct aio_queue_options *given)
+{
+    const struct aio_queue_options defaults = AIO_QUEUE_OPTIONS_INIT;
+    int error = 0;
+
+    *options = defaults;
+    if (given != NULL)
+        error = options_read(options, sizeof(*options), sizeof(*options), given);
+    if (error == 0)
+        error = queue_options_check(options);
+    if (options->depth == 0)
+        options->depth = 64;
+    return error;
+}
+
+int queue_create_on(struct engine *engine, const struct aio_queue_options *options,
+                    struct aio_queue **result)
+{
+    struct aio_queue *queue = calloc(1, sizeof(*queue));
+    int error;
+
+    if (queue == NULL)
+        return -ENOMEM;
+    error = request_table_init(&queue->table, options->depth);
+    if (error != 0) {
+        free(queue);
+        return error;
+    }
+    queue->epoch = process_epoch();
+    queue->engine = engine;
+    queue->flags = options->flags;
+    queue->log = (struct log){options->log, options->log_context};
+    thread_mutex_init(&queue->lock);
+    thread_cond_init(&queue->reaper_wakeup);
+    queue_list_add(queue);
+    *result = queue;
+    return 0;
+}
+
+int aio_queue_create(const struct aio_queue_options *given, struct aio_queue **result)
+{
+    ERRNO_GUARD;
+    struct aio_queue_options options;
+    struct engine_config config;
+    struct engine *engine;
+    int error;
+
+    if (result == NULL)
+        return -EINVAL;
+    *result = NULL;
+    error = queue_options_read(&options, given);
+    if (error == 0)
+        error = process_init();
+    if (error != 0)
+        return error;
+    config = (struct engine_config){options.depth, {options.log, options.log_context}};
+    error = engine_create((enum aio_engine)options.engine, &config, &engine);
+    if (error != 0)
+        return error;
+    error = queue_create_on(engine, &options, result);
+    if (error != 0)
+        engine->ops->destroy(engine);
+    return error;
+}
+
+unsigned aio_queue_depth(const struct aio_queue *queue)
+{
+    return queue != NULL ? queue->table.depth : 0;
+}
+
+/* --- submit --------------------------------------------------------------------------------- */
+
+/* Why there is no slot, when there is none. */
+static int slot_refusal(const struct aio_queue *queue, bool inside_callback)
+{
+    const struct request_table *table = &queue->table;
+
+    if (table->inflight == 0 && table->callbacks.count == 0 && queue->callbacks_running == 0)
+        return -EBUSY;
+    if ((queue->flags & AIO_QUEUE_NONBLOCK) != 0 || inside_callback)
+        return -EAGAIN;
+    return 0;
+}
+
+static void reserve(struct aio_queue *queue, struct request *request)
+{
+    request_set_state(&queue->table, request, REQUEST_READY);
+    request->sequence = SEQUENCE_NONE;
+}
+
+/* Reserves 1 to count slots. Returns how many, or a negated errno. */
+static int reserve_slots(struct aio_queue *queue, struct request **slots, unsigned count)
+{
+    bool inside_callback = reaper_in_callback();
+    struct request *kept = reaper_take_kept(queue);
+    unsigned reserved = 0;
+    int error;
+
+    thread_mutex_lock(&queue->lock);
+    error = reaper_start(queue);
+    if (kept != NULL) {
+        reserve(queue, kept);
+        slots[reserved++] = kept;
+    }
+    while (error == 0 && reserved == 0 && queue->table.free.count == 0) {
+        struct waiter waiter = {.kind = WAIT_SLOT};
+
+        error = slot_refusal(queue, inside_callback);
+        if (error == 0)
+            queue_await(queue, &waiter, DEADLINE_NEVER);
+    }
+    while (error == 0 && reserved < count && queue->table.free.count > 0) {
+        slots[reserved] = request_list_pop(&queue->table, &queue->table.free);
+        reserve(queue, slots[reserved++]);
+    }
+    thread_mutex_unlock(&queue->lock);
+    return error != 0 ? error : (int)reserved;
+}
+
+/* Writes an operation into a reserved slot; the slot is this thread's. */
+static int fill_slot(struct request *request, const struct aio_op *op,
+                     enum gate_patience patience)
+{
+    int error = op_check(op, true);
+
+    if (error != 0)
+        return error;
+    if (op->opcode == AIO_OP_NOP && op->file == NULL)
+        transfer_init(&request->transfer, AIO_OP_NOP, -1, 0);
+    else
+        error = file_op_begin(op, patience, &request->transfer);
+    if (error != 0)
+        return error;
+    request->file = op->file;
+    request->on_complete = op->on_complete;
+    request->context = op->context;
+    request->waited = (op->flags & AIO_OP_WAITED) != 0;
+    request->claimed = false;
+    return 0;
+}
+
+/* Makes a filled slot known. Lock held. A NOP has nothing for the engine: it is finished here.
+ * Returns whether the engine is to have it. */
+static bool publish(struct aio_queue *queue, struct request *request, int64_t now_ns)
+{
+    request->submitted_ns = now_ns;
+    request->sequence = ++queue->sequence;
+    request->transfer.io.tag = request_index(&queue->table, request);
+    if (request->on_complete != NULL)
+        queue->callbacks_inflight++;
+    else if (!request->waited)
+        queue->reapable++;
+    if (request->transfer.opcode == AIO_OP_NOP) {
+        queue_finish(queue, request);
+        return false;
+    }
+    request_set_state(&queue->table, request, REQUEST_RUNNING);
+    return true;
+}
+
+/* Makes the first filled slots known and frees the others. Afterwards the first *launch_count of
+ * slots are to be launched. */
+static void publish_slots(struct aio_queue *queue, struct request **slots, unsigned reserved,
+                          unsigned filled, aio_request_id *ids, unsigned *launch_count)
+{
+    int64_t now_ns = thread_now_ns();
+    bool callbacks = false;
+    unsigned running = 0;
+
+    thread_mutex_lock(&queue->lock);
+    for (unsigned index = filled; index < reserved; index++) {
+        request_set_state(&queue->table, slots[index], REQUEST_FREE);
+        request_list_push(&queue->table, &queue->table.free, slots[index]);
+    }
+    for (unsigned index = 0; index < filled; index++) {
+        struct request *request = slots[index];
+
+        callbacks |= request->on_complete != NULL;
+        if (ids != NULL)
+            ids[index] = request_id(&queue->table, request);
+        if (publish(queue, request, now_ns))
+            slots[running++] = request;
+    }
+    queue->stats.submitted += filled;
+    if (queue->table.inflight > queue->stats.inflight_high_water)
+        queue->stats.inflight_high_water = queue->table.inflight;
+    if (running < filled || (callbacks && queue->token.sleeping_for > 1))
+        queue_interrupt(queue);
+    queue_changed(queue);
+    thread_mutex_unlock(&queue->lock);
+    *launch_count = running;
+}
+
+/* Submits up to QUEUE_BATCH operations. Returns how many were taken, at least one, or the error of
+ * the first. */
+static int submit_batch(struct aio_queue *queue, const struct aio_op *ops, unsigned count,
+                        aio_request_id *ids)
+{
+    struct request *slots[QUEUE_BATCH];
+    enum gate_patience patience = GATE_WAIT;
+    unsigned filled = 0;
+    unsigned running;
+    int error = 0;
+    int reserved = reserve_slots(queue, slots, count < QUEUE_BATCH ? count : QUEUE_BATCH);
+
+    if (reserved < 0)
+        return reserved;
+    if (reaper_in_callback())
+        patience = GATE_CALLBACK_TRY;
+    else if ((queue->flags & AIO_QUEUE_NONBLOCK) != 0)
+        patience = GATE_TRY;
+    while (filled < (unsigned)reserved) {
+        error = fill_slot(slots[filled], &ops[filled], patience);
+        if (error != 0)
+            break;
+        filled++;
+        /* What is through a gate already, but not launched, must not wait for a truncate that
+         * waits for it. */
+        if (patience == GATE_WAIT)
+            patience = GATE_TRY;
+    }
+    publish_slots(queue, slots, (unsigned)reserved, filled, ids, &running);
+    queue_launch(queue, slots, running, false);
+    return filled > 0 ? (int)filled : error;
+}
+
+int aio_queue_submit(struct aio_queue *queue, const struct aio_op *ops, unsigned count,
+                     aio_request_id *ids)
+{
+    unsigned taken = 0;
+
+    if (queue == NULL || (ops == NULL && count > 0) || count > INT32_MAX)
+        return -EINVAL;
+    if (!queue_is_ours(queue))
+        return -EOWNERDEAD;
+    while (taken < count) {
+        int result = submit_batch(queue, ops + taken, count - taken,
+                                  ids != NULL ? ids + taken : NULL);
+
+        if (result < 0)
+            return taken > 0 ? (int)taken : result;
+        taken += (unsigned)result;
+    }
+    return (int)taken;
+}
+
+/* --- results -------------------------------------------------------------------------------- */
+
+/* Hands a result out and frees its slot. Lock held; queue_changed() is to follow. */
+static void take_result(struct aio_queue *queue, struct request *request,
+                        struct aio_completion *completion)
+{
+    queue_completion(queue, request, completion);
+    request_retire_id(request);
+    request_set_state(&queue->table, request, REQUEST_FREE);
+    request_list_push(&queue->table, &queue->table.free, request);
+}
+
+/* Waits for a request in flight that only this thread may take from now on. */
+static bool await_claimed(struct aio_queue *queue, struct request *request, int64_t deadline_ns)
+{
+    struct waiter waiter = {.kind = WAIT_REQUEST, .request = request};
+    bool ready;
+
+    request->claimed = true;
+    if (!request->waited) {
+        queue->reapable--;
+        /* A reap that counted on this one may have nothing left to wait for. */
+        if (queue->reapable == 0) {
+            queue_interrupt(queue);
+            queue_changed(queue);
+        }
+    }
+    ready = queue_await(queue, &waiter, deadline_ns);
+    request->claimed = false;
+    if (!ready && !request->waited)
+        queue->reapable++;
+    return ready;
+}
+
+static int wait_locked(struct aio_queue *queue, aio_request_id id, int64_t deadline_ns,
+                       struct aio_completion *completion)
+{
+    struct request *request = request_find(&queue->table, id);
+
+    if (request == NULL)
+        return -ESTALE;
+    if (request->on_complete != NULL)
+        return -EINVAL;
+    if (request->claimed)
+        return -EBUSY;
+    if (request->state != REQUEST_DONE) {
+        if (!await_claimed(queue, request, deadline_ns))
+            return -ETIMEDOUT;
+    } else if (!request->waited) {
+        request_list_remove(&queue->table, &queue->table.done, request);
+    }
+    take_result(queue, request, completion);
+    queue_changed(queue);
+    return 0;
+}
+
+int aio_queue_wait_result(struct aio_queue *queue, aio_request_id id,
+                          const struct timespec *timeout, struct aio_completion *completion)
+{
+    int64_t deadline_ns;
+    int error;
+
+    if (queue == NULL || id == 0 || completion == NULL || !thread_timeout_valid(timeout))
+        return -EINVAL;
+    if (!queue_is_ours(queue))
+        return -EOWNERDEAD;
+    if (reaper_in_callback())
+        return -EDEADLK;
+    deadline_ns = thread_deadline_ns(timeout);
+    thread_mutex_lock(&queue->lock);
+    error = wait_locked(queue, id, deadline_ns, completion);
+    thread_mutex_unlock(&queue->lock);
+    return error;
+}
+
+ssize_t aio_queue_wait(struct aio_queue *queue, aio_request_id id, const struct timespec *timeout)
+{
+    struct aio_completion completion;
+    int error = aio_queue_wait_result(queue, id, timeout, &completion);
+
+    return error != 0 ? error : (ssize_t)completion.result;
+}
+
+int aio_queue_reap(struct aio_queue *queue, struct aio_completion *completions, unsigned min,
+                   unsigned max, const struct timespec *timeout)
+{
+    /* With min 0, look into the engine once, unless there is as much as can be taken. */
+    struct waiter waiter = {.kind = WAIT_RESULTS, .min = min > 0 ? min : max};
+    int64_t deadline_ns;
+    unsigned taken = 0;
+
+    if (queue == NULL || (completions == NULL && max > 0) || min > max || max > INT32_MAX ||
+        !thread_timeout_valid(timeout))
+        return -EINVAL;
+    if (!queue_is_ours(queue))
+        return -EOWNERDEAD;
+    if (reaper_in_callback())
+        return -EDEADLK;
+    deadline_ns = min > 0 ? thread_deadline_ns(timeout) : 0;
+    thread_mutex_lock(&queue->lock);
+    if (max > 0)
+        queue_await(queue, &waiter, deadline_ns);
+    while (taken < max && queue->table.done.count > 0)
+        take_result(queue, request_list_pop(&queue->table, &queue->table.done),
+                    &completions[taken++]);
+    if (taken > 0)
+        queue_changed(queue);
+    thread_mutex_unlock(&queue->lock);
+    return (int)taken;
+}
+
+int aio_queue_drain(struct aio_queue *queue, const struct timespec *timeout)
+{
+    struct waiter waiter = {.kind = WAIT_DRAIN};
+    int64_t deadline_ns;
+    bool ready;
+
+    if (queue == NULL || !thread_timeout_valid(timeout))
+        return -EINVAL;
+    if (!queue_is_ours(queue))
+        return -EOWNERDEAD;
+    if (reaper_in_callback())
+        return -EDEADLK;
+    deadline_ns = thread_deadline_ns(timeout);
+    thread_mutex_lock(&queue->lock);
+    waiter.sequence = queue->sequence;
+    ready = queue_await(queue, &waiter, deadline_ns);
+    thread_mutex_unlock(&queue->lock);
+    return ready ? 0 : -ETIMEDOUT;
+}
+
+/* --- looking -------------------------------------------------------------------------------- */
+
+static void request_describe(const struct aio_queue *queue, const struct request *request,
+                             int64_t now_ns, struct aio_request_info *info)
+{
+    memset(info, 0, sizeof(*info));
+    info->size = sizeof(*info);
+    info->id = request_id(&queue->table, request);
+    info->opcode = request->transfer.opcode;
+    info->state = AIO_REQUEST_DONE;
+    if (request->state == REQUEST_READY)
+        info->state = AIO_REQUEST_WAITING;
+    if (request->state == REQUEST_RUNNING)
+        info->state = AIO_REQUEST_RUNNING;
+    info->offset = request->transfer.offset;
+    info->len = request->transfer.total;
+    info->done = request->transfer.done;
+    info->age_ns = (uint64_t)(now_ns - request->submitted_ns);
+    info->context = request->context;
+}
+
+/* Puts a line in its place by age; with no room left, the youngest goes. */
+static void info_insert(struct aio_request_info *infos, unsigned count, unsigned max,
+                        const struct aio_request_info *info)
+{
+    unsigned place = count < max ? count : max;
+
+    while (place > 0 && infos[place - 1].age_ns < info->age_ns) {
+        if (place < max)
+            infos[place] = infos[place - 1];
+        place--;
+    }
+    if (place < max)
+        infos[place] = *info;
+}
+
+int aio_queue_inflight(struct aio_queue *queue, struct aio_request_info *infos, unsigned max)
+{
+    int64_t now_ns;
+    unsigned count = 0;
+
+    if (queue == NULL || (infos == NULL && max > 0))
+        return -EINVAL;
+    if (!queue_is_ours(queue))
+        return -EOWNERDEAD;
+    thread_mutex_lock(&queue->lock);
+    now_ns = thread_now_ns();
+    for (uint32_t index = 0; index < queue->table.depth; index++) {
+        const struct request *request = &queue->table.requests[index];
+        struct aio_request_info info;
+
+        if (request_find(&queue->table, request_id(&queue->table, request)) == NULL)
+            continue;
+        request_describe(queue, request, now_ns, &info);
+        info_insert(infos, count, max, &info);
+        count++;
+    }
+    thread_mutex_unlock(&queue->lock);
+    return (int)count;
+}
+
+int aio_queue_stats(struct aio_queue *queue, struct aio_queue_stats *result)
+{
+    struct aio_queue_stats stats;
+
+    if (queue == NULL || result == NULL)
+        return -EINVAL;
+    if (!queue_is_ours(queue))
+        return -EOWNERDEAD;
+    thread_mutex_lock(&queue->lock);
+    stats = queue->stats;
+    stats.inflight = queue->table.inflight;
+    stats.held = queue->table.depth - queue->table.free.count;
+    thread_mutex_unlock(&queue->lock);
+    stats.size = sizeof(stats);
+    stats.engine = queue->engine->ops->id;
+    stats.depth = queue->table.depth;
+    return options_write(result, sizeof(size_t), &stats, sizeof(stats));
+}
+
+/* --- what a later version has --------------------------------------------------------------- */
+
+int aio_queue_cancel(struct aio_queue *queue, aio_request_id id)
+{
+    (void)queue;
+    (void)id;
+    return -EOPNOTSUPP;
+}
+
+int aio_queue_eventfd(struct aio_queue *queue)
+{
+    (void)queue;
+    return -EOPNOTSUPP;
+}
+
+int aio_queue_register(struct aio_queue *queue, struct aio_file *file)
+{
+    (void)queue;
+    (void)file;
+    return -EOPNOTSUPP;
+}
+
+/* --- destroy -------------------------------------------------------------------------------- */
+
+/* Waits until nothing is in flight and no other thread is in a wait of this queue. Returns whether
+ * it may go. */
+static int settle(struct aio_queue *queue, unsigned flags)
+{
+    struct waiter drain = {.kind = WAIT_DRAIN};
+    struct waiter alone = {.kind = WAIT_ALONE};
+    int error = 0;
+
+    thread_mutex_lock(&queue->lock);
+    drain.sequence = queue->sequence;
+    queue_await(queue, &drain, DEADLINE_NEVER);
+    queue_await(queue, &alone, DEADLINE_NEVER);
+    if (queue->table.free.count < queue->table.depth && (flags & AIO_QUEUE_DISCARD) == 0)
+        error = -EBUSY;
+    thread_mutex_unlock(&queue->lock);
+    return error;
+}
+
+int aio_queue_destroy(struct aio_queue *queue, unsigned flags)
+{
+    ERRNO_GUARD;
+    int error;
+
+    if ((flags & ~(unsigned)AIO_QUEUE_DISCARD) != 0)
+        return -EINVAL;
+    if (queue == NULL)
+        return 0;
+    if (!queue_is_ours(queue))
+        return -EOWNERDEAD;
+    if (reaper_in_callback())
+        return -EDEADLK;
+    if (atomic_load_explicit(&queue->users, memory_order_relaxed) > 0)
+        return -EBUSY;
+    error = settle(queue, flags);
+    if (error != 0)
+        return error;
+    queue_list_remove(queue);
+    reaper_end(queue);
+    queue->engine->ops->destroy(queue->engine);
+    thread_cond_destroy(&queue->reaper_wakeup);
+    thread_mutex_destroy(&queue->lock);
+    request_table_free(&queue->table);
+    free(queue);
+    return 0;
+}

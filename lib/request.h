@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * request.h - the fixed table of requests: the pool of slots, the map from id to request, and the
+ * map from an engine's tag to request, all one array.
+ *
+ * Nothing here is locked: the queue's lock guards the table.
+ */
+#ifndef AIOFILE_LIB_REQUEST_H
+#define AIOFILE_LIB_REQUEST_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <aiofile/queue.h>
+
+#include "transfer.h"
+
+/*
+ * Where a slot is. Each state names the list that holds the slot and who may touch its transfer.
+ *
+ *   FREE --> READY --> RUNNING --> DONE ------> FREE    taken by wait or reap
+ *     ^      | | ^        | |
+ *     +------+ | +--------+ +----> CALLBACK --> KEPT --> FREE
+ *     refused  |  remainder,                      +----> READY   the callback submits
+ *              |  EAGAIN
+ *              +---------> DONE or CALLBACK             a NOP never gets to the engine
+ */
+enum request_state {
+    REQUEST_FREE,     /* list free */
+    REQUEST_READY,    /* list ready, or reserved by a thread in submit */
+    REQUEST_RUNNING,  /* no list; the engine's, from just before engine.submit */
+    REQUEST_DONE,     /* list done, or none if WAITED or claimed; the result is valid */
+    REQUEST_CALLBACK, /* list callbacks; the result is valid */
+    REQUEST_KEPT,     /* no list; the slot is free, but only for the callback that is running */
+};
+
+#define REQUEST_NONE UINT32_MAX
+
+/* A request's sequence while its slot is reserved by a submit that is not through yet: no id of it
+ * was given out, and no drain waits for it. */
+#define SEQUENCE_NONE UINT64_MAX
+
+struct request {
+    struct transfer transfer;
+    struct aio_file *file; /* NULL for a NOP without one */
+    aio_complete_fn on_complete;
+    void *context;
+    uint64_t sequence;     /* of submit: what a drain waits for */
+    int64_t submitted_ns;  /* CLOCK_MONOTONIC */
+    uint32_t generation;   /* of the slot; part of the id, never 0 */
+    uint32_t next;         /* in the list that holds it */
+    uint32_t previous;
+    enum request_state state;
+    bool waited;           /* AIO_OP_WAITED */
+    bool claimed;          /* a thread is in wait for it */
+};
+
+/* A first-in first-out list through request.next and .previous. */
+struct request_list {
+    uint32_t first;
+    uint32_t last;
+    uint32_t count;
+};
+
+struct request_table {
+    uint32_t depth;
+    uint32_t inflight; /* slots in READY, RUNNING: no result yet */
+    uint32_t running;  /* slots in RUNNING */
+    struct request_list free;
+    struct request_list ready;
+    struct request_list done;
+    struct request_list callbacks;
+    struct request *requests; /* depth of them */
+};
+
+/* Makes the table. Returns 0 or -ENOMEM. */
+int request_table_init(struct request_table *table, uint32_t depth);
+void request_table_free(struct request_table *table);
+
+/* The one door for changes of state: asserts that the transition exists, keeps the counts. */
+void request_set_state(struct request_table *table, struct request *request,
+                       enum request_state state);
+
+/* Ends the life of an id: the slot's next one has another generation. */
+void request_retire_id(struct request *request);
+
+static inline uint32_t request_index(const struct request_table *table,
+                                     const struct request *request)
+{
+    return (uint32_t)(request - table->requests);
+}
+
+static inline aio_request_id request_id(const struct request_table *table,
+                                        const struct request *request)
+{
+    return (uint64_t)request->generation << 32 | request_index(table, request);
+}
+
+/* The request of an id, or NULL when it is stale or never was one. */
+struct request *request_find(const struct request_table *table, aio_request_id id);
+
+/* Lists. pop gives NULL when empty. */
+void request_list_push(struct request_table *table, struct request_list *list,
+                       struct request *request);
+struct request *request_list_pop(struct request_table *table, struct request_list *list);
+void request_list_remove(struct request_table *table, struct request_list *list,
+                         struct request *request);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * transfer.c - what a result of the kernel means.
+ */
+#include "transfer.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "errno_guard.h"
+
+void transfer_init(struct transfer *transfer, uint8_t opcode, int fd, int64_t offset)
+{
+    memset(transfer, 0, sizeof(*transfer));
+    transfer->opcode = opcode;
+    transfer->alignment = 1;
+    transfer->offset = offset;
+    transfer->io.opcode = opcode;
+    transfer->io.fd = fd;
+    transfer->io.offset = offset;
+}
+
+/* Appends are writes at a place found out in time. */
+static uint8_t step_opcode_scalar(const struct transfer *transfer)
+{
+    return transfer_is_read(transfer) ? AIO_OP_READ : AIO_OP_WRITE;
+}
+
+static uint8_t step_opcode_vector(const struct transfer *transfer)
+{
+    return transfer_is_read(transfer) ? AIO_OP_READV : AIO_OP_WRITEV;
+}
+
+void transfer_set_buffer(struct transfer *transfer, void *buffer, uint64_t length)
+{
+    transfer->io.opcode = step_opcode_scalar(transfer);
+    transfer->io.buf = buffer;
+    transfer->io.len = length;
+    transfer->total = length;
+}
+
+void transfer_set_vectors(struct transfer *transfer, const struct iovec *iov, uint64_t count,
+                          uint64_t total)
+{
+    transfer->iov_next = iov;
+    transfer->iov_left = count;
+    transfer->total = total;
+    transfer->io.opcode = step_opcode_vector(transfer);
+    transfer->io.iov = iov;
+    transfer->io.len = count;
+}
+
+void transfer_set_offset(struct transfer *transfer, int64_t offset)
+{
+    transfer->offset = offset;
+    transfer->io.offset = offset;
+}
+
+static enum transfer_verdict transfer_end(struct transfer *transfer, int64_t result, int error)
+{
+    transfer->result = result;
+    transfer->error = error;
+    return TRANSFER_DONE;
+}
+
+void transfer_fail(struct transfer *transfer, int error)
+{
+    if (transfer_is_write(transfer) && transfer->done > 0)
+        transfer_end(transfer, (int64_t)transfer->done, error);
+    else
+        transfer_end(transfer, error, error);
+}
+
+/* Points io at the rest of a vector that the last step left in the middle. */
+static void step_set_scalar(struct transfer *transfer, void *rest, uint64_t length)
+{
+    transfer->io.opcode = step_opcode_scalar(transfer);
+    transfer->io.buf = rest;
+    transfer->io.len = length;
+}
+
+/* Passes the vectors that the last step moved: bytes of them, from the first of iov_next on. */
+static void pass_vectors(struct transfer *transfer, uint64_t bytes)
+{
+    while (transfer->iov_left > 0) {
+        const struct iovec *vector = transfer->iov_next;
+
+        if (bytes < vector->iov_len) {
+            if (bytes == 0)
+                break;
+            transfer->iov_next++;
+            transfer->iov_left--;
+            step_set_scalar(transfer, (char *)vector->iov_base + bytes, vector->iov_len - bytes);
+            return;
+        }
+        bytes -= vector->iov_len;
+        transfer->iov_next++;
+        transfer->iov_left--;
+    }
+    transfer->io.opcode = step_opcode_vector(transfer);
+    transfer->io.iov = transfer->iov_next;
+    transfer->io.len = transfer->iov_left;
+}
+
+/* Makes io the step after one that moved bytes; something is left to move. */
+static void next_step(struct transfer *transfer, uint64_t bytes)
+{
+    bool scalar = transfer->io.opcode == AIO_OP_READ || transfer->io.opcode == AIO_OP_WRITE;
+
+    transfer->done += bytes;
+    transfer->io.offset = transfer->offset + (int64_t)transfer->done;
+    if (scalar && bytes < transfer->io.len)
+        step_set_scalar(transfer, (char *)transfer->io.buf + bytes, transfer->io.len - bytes);
+    else
+        pass_vectors(transfer, scalar ? 0 : bytes);
+}
+
+/* Whether the file ends at or before a position. A device has no end between two sectors. */
+static bool file_ends_by(int fd, int64_t position)
+{
+    ERRNO_GUARD;
+    struct stat status;
+
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+        return false;
+    return status.st_size <= position;
+}
+
+/*
+ * A step moved bytes, fewer than all that is left. A direct transfer can go on only at a multiple
+ * of the alignment, so it is taken up at the last one passed: a few bytes are moved twice. Reads
+ * that stop between two multiples mostly do so at the end of the file; the kernel would answer
+ * EINVAL to a read that goes on there.
+ */
+static enum transfer_verdict continue_after(struct transfer *transfer, uint64_t bytes)
+{
+    uint64_t kept = bytes - bytes % transfer->alignment;
+    bool reading = transfer_is_read(transfer);
+
+    if (reading && kept < bytes &&
+        file_ends_by(transfer->io.fd, transfer->io.offset + (int64_t)bytes))
+        return transfer_end(transfer, (int64_t)(transfer->done + bytes), 0);
+    if (kept == 0) {
+        /* Once may be an accident; twice would be a loop. */
+        if (transfer->stalls++ > 0) {
+            transfer_fail(transfer, -EIO);
+            return TRANSFER_DONE;
+        }
+        return TRANSFER_AGAIN;
+    }
+    transfer->stalls = 0;
+    next_step(transfer, kept);
+    return TRANSFER_AGAIN;
+}
+
+enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_result)
+{
+    uint64_t left = transfer->total - transfer->done;
+
+    if (step_result == (int64_t)left)
+        return transfer_end(transfer, (int64_t)transfer->total, 0);
+    if (step_result == -EINTR)
+        return TRANSFER_AGAIN;
+    if (step_result == -EAGAIN)
+        return TRANSFER_LATER;
+    if (step_result > (int64_t)left) /* an engine that says so has written over foreign memory */
+        step_result = -EIO;
+    if (step_result < 0) {
+        transfer_fail(transfer, (int)step_result);
+        return TRANSFER_DONE;
+    }
+    if (step_result == 0) {
+        if (transfer_is_read(transfer)) /* the end of the file */
+            return transfer_end(transfer, (int64_t)transfer->done, 0);
+        /* A write that moves nothing and gives no reason: asking for ever would be a loop. */
+        transfer_fail(transfer, -EIO);
+        return TRANSFER_DONE;
+    }
+    return continue_after(transfer, (uint64_t)step_result);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * transfer.h - one operation's data movement, and the one place that decides what a result of the
+ * kernel means: go on, try later, end of file, or error. Blocking and submitted operations, every
+ * engine: all come here.
+ */
+#ifndef AIOFILE_LIB_TRANSFER_H
+#define AIOFILE_LIB_TRANSFER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "engine.h"
+
+struct transfer {
+    /* What is to be asked of an engine next. */
+    struct engine_io io;
+
+    /* The vectors that no step has begun; the caller's array is read, never written. A vector that
+     * a step left in the middle is in io as a scalar transfer of its rest. */
+    const struct iovec *iov_next;
+    uint64_t iov_left; /* vectors */
+
+    int64_t offset;     /* bytes: where the operation began */
+    uint64_t total;     /* bytes asked for */
+    uint64_t done;      /* bytes moved for certain */
+    uint32_t alignment; /* bytes: where a direct transfer can be taken up again; 1 = anywhere */
+    uint8_t opcode;     /* of the operation; io.opcode is that of the step */
+    uint8_t stalls;     /* steps in a row that moved nothing that counts */
+
+    /* Valid once transfer_advance() or transfer_fail() ended it. */
+    int32_t error;  /* 0, or the negated errno that made it short or failed */
+    int64_t result; /* bytes, or a negated errno */
+};
+
+enum transfer_verdict {
+    TRANSFER_DONE,  /* result and error are valid */
+    TRANSFER_AGAIN, /* give io to the engine (again) */
+    TRANSFER_LATER, /* the same, once the engine has room */
+};
+
+/* The most vectors of one operation (IOV_MAX of Linux). */
+#define TRANSFER_IOV_MAX 1024
+
+/* Sets up scalar and vector transfers. total is the sum of the vectors' lengths. */
+void transfer_init(struct transfer *transfer, uint8_t opcode, int fd, int64_t offset);
+void transfer_set_buffer(struct transfer *transfer, void *buffer, uint64_t length);
+void transfer_set_vectors(struct transfer *transfer, const struct iovec *iov, uint64_t count,
+                          uint64_t total);
+
+/* Moves the start: for appends, whose offset is known last. Before the first step only. */
+void transfer_set_offset(struct transfer *transfer, int64_t offset);
+
+static inline bool transfer_is_read(const struct transfer *transfer)
+{
+    return transfer->opcode == AIO_OP_READ || transfer->opcode == AIO_OP_READV;
+}
+
+static inline bool transfer_is_write(const struct transfer *transfer)
+{
+    return transfer->opcode == AIO_OP_WRITE || transfer->opcode == AIO_OP_WRITEV ||
+           transfer->opcode == AIO_OP_APPEND || transfer->opcode == AIO_OP_APPENDV;
+}
+
+static inline bool transfer_is_sync(const struct transfer *transfer)
+{
+    return transfer->opcode == AIO_OP_SYNC || transfer->opcode == AIO_OP_DATASYNC;
+}
+
+/* Takes the engine's result of a step: bytes or a negated errno. May call fstat(2), when a direct
+ * read ends between two blocks. */
+enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_result);
+
+/* Ends a transfer with an error: a write that moved something becomes a short one with a reason,
+ * everything else fails. */
+void transfer_fail(struct transfer *transfer, int error);
+
+#endif

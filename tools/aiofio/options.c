@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fio_names.h"
+#include "units.h"
+
+static const struct option_choice rw_choices[] = {
+    {"read", WORKLOAD_READ, false, "sequential reads"},
+    {"write", WORKLOAD_WRITE, false, "sequential writes"},
+    {"randread", WORKLOAD_RANDREAD, false, "random reads, every block once per pass"},
+    {"randwrite", WORKLOAD_RANDWRITE, false, "random writes, every block once per pass"},
+    {"rw", WORKLOAD_RW, false, "sequential reads and writes"},
+    {"readwrite", WORKLOAD_RW, false, "the same as rw"},
+    {"randrw", WORKLOAD_RANDRW, false, "random reads and writes"},
+    {"trim", 0, true, NULL},
+    {"randtrim", 0, true, NULL},
+    {"trimwrite", 0, true, NULL},
+    {"randtrimwrite", 0, true, NULL},
+    {NULL, 0, false, NULL},
+};
+
+static const struct option_choice engine_choices[] = {
+    {"kaio", ENGINE_QUEUE_KAIO, false, "struct aio_queue on Linux kernel AIO"},
+    {"libaio", ENGINE_QUEUE_KAIO, false, "the same as kaio"},
+    {"aiofile:kaio", ENGINE_QUEUE_KAIO, false, "the same as kaio"},
+    {"sync", ENGINE_BLOCKING, false, "blocking calls of struct aio_file, depth 1"},
+    {"psync", ENGINE_BLOCKING, false, "the same as sync"},
+    {"vsync", ENGINE_BLOCKING, true, NULL},
+    {"pvsync", ENGINE_BLOCKING, true, NULL},
+    {"pvsync2", ENGINE_BLOCKING, true, NULL},
+    {"aiofile:sync", ENGINE_QUEUE_SYNC, false, "struct aio_queue that executes at submit"},
+    {"io_uring", 0, true, NULL},
+    {"aiofile:io_uring", 0, true, NULL},
+    {"posixaio", 0, true, NULL},
+    {"mmap", 0, true, NULL},
+    {"null", 0, true, NULL},
+    {"splice", 0, true, NULL},
+    {NULL, 0, false, NULL},
+};
+
+static const struct option_choice verify_choices[] = {
+    {"crc32c", VERIFY_CRC32C, false, "stamp what is written, check every read"},
+    {"none", VERIFY_NONE, false, "no stamps, no checks"},
+    {"0", VERIFY_NONE, false, "the same as none"},
+    {"crc32c-intel", VERIFY_CRC32C, false, "the same as crc32c"},
+    {"crc7", 0, true, NULL},
+    {"crc16", 0, true, NULL},
+    {"crc32", 0, true, NULL},
+    {"crc64", 0, true, NULL},
+    {"md5", 0, true, NULL},
+    {"sha1", 0, true, NULL},
+    {"sha256", 0, true, NULL},
+    {"sha512", 0, true, NULL},
+    {"sha3-224", 0, true, NULL},
+    {"sha3-256", 0, true, NULL},
+    {"sha3-384", 0, true, NULL},
+    {"sha3-512", 0, true, NULL},
+    {"xxhash", 0, true, NULL},
+    {"meta", 0, true, NULL},
+    {"pattern", 0, true, NULL},
+    {"pattern_hdr", 0, true, NULL},
+    {"null", 0, true, NULL},
+    {NULL, 0, false, NULL},
+};
+
+static uint64_t *number_field(const struct option *option, struct job_options *job)
+{
+    return (uint64_t *)(void *)((char *)job + option->field);
+}
+
+static char **text_field(const struct option *option, struct job_options *job)
+{
+    return (char **)(void *)((char *)job + option->field);
+}
+
+static int set_text(const struct option *option, struct job_options *job, const char *value,
+                    struct message *message)
+{
+    char **field = text_field(option, job);
+
+    if (!*value)
+        return message_set(message, "%s needs a value", option->name);
+    free(*field);
+    *field = must_copy(value);
+    return 0;
+}
+
+/* A path that is one file: fio's lists have several, parted by colons, and "\:" for a colon. */
+static int set_path(const struct option *option, struct job_options *job, const char *value,
+                    struct message *message)
+{
+    char *path = must_copy(value);
+    char *end = path;
+    int result = 0;
+
+    for (const char *at = value; *at; at++) {
+        if (*at == ':')
+            result = message_set(message,
+                                 "%s=%s: lists are not supported in this version; write '\\:' for "
+                                 "a colon in a name",
+                                 option->name, value);
+        if (at[0] == '\\' && at[1] == ':')
+            at++;
+        *end++ = *at;
+    }
+    *end = '\0';
+    if (result == 0)
+        result = set_text(option, job, path, message);
+    free(path);
+    return result;
+}
+
+static int check_range(const struct option *option, const char *value, uint64_t number,
+                       struct message *message)
+{
+    if (number < option->least)
+        return message_set(message, "%s=%s is below the least value, %llu", option->name, value,
+                           (unsigned long long)option->least);
+    if (option->most && number > option->most)
+        return message_set(message, "%s=%s is above the largest value, %llu", option->name, value,
+                           (unsigned long long)option->most);
+    return 0;
+}
+
+static int set_number(const struct option *option, struct job_options *job, const char *value,
+                      struct message *message)
+{
+    uint64_t number = 0;
+
+    if (!*value)
+        return message_set(message, "%s needs a value", option->name);
+    if (units_size(value, &number, message))
+        return message_prefix(message, "%s", option->name);
+    if (check_range(option, value, number, message))
+        return -1;
+    *number_field(option, job) = number;
+    return 0;
+}
+
+static int set_seconds(const struct option *option, struct job_options *job, const char *value,
+                       struct message *message)
+{
+    uint64_t time_us = 0;
+
+    if (!*value)
+        return message_set(message, "%s needs a value", option->name);
+    if (units_time(value, 1000000, &time_us, message))
+        return message_prefix(message, "%s", option->name);
+    if (check_range(option, value, time_us, message))
+        return -1;
+    *number_field(option, job) = time_us;
+    return 0;
+}
+
+static int set_bool(const struct option *option, struct job_options *job, const char *value,
+                    struct message *message)
+{
+    if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+        return message_set(message, "%s=%s: must be 0 or 1", option->name, value);
+    *number_field(option, job) = value[0] == '1';
+    return 0;
+}
+
+static void list_choices(const struct option *option, char *out, size_t room)
+{
+    size_t length = 0;
+
+    out[0] = '\0';
+    for (const struct option_choice *choice = option->choices; choice->name; choice++) {
+        if (choice->refused || length >= room)
+            continue;
+        length += (size_t)snprintf(out + length, room - length, "%s%s", length ? ", " : "",
+                                   choice->name);
+    }
+}
+
+static int set_choice(const struct option *option, struct job_options *job, const char *value,
+                      struct message *message)
+{
+    char known[256];
+
+    list_choices(option, known, sizeof(known));
+    for (const struct option_choice *choice = option->choices; choice->name; choice++) {
+        if (strcmp(choice->name, value) != 0)
+            continue;
+        if (choice->refused)
+            return message_set(message,
+                               "%s=%s is known to fio but not supported in this version (choose "
+                               "from %s)",
+                               option->name, value, known);
+        *number_field(option, job) = choice->value;
+        return 0;
+    }
+    if (strchr(value, ':') && option->field == offsetof(struct job_options, rw))
+        return message_set(message,
+                           "%s=%s: fio's modifier after the colon is not supported in this version",
+                           option->name, value);
+    return message_set(message, "%s=%s is unknown (choose from %s)", option->name, value, known);
+}
+
+#define FIELD(member) offsetof(struct job_options, member)
+#define HOUR_US 3600000000ull
+
+#define TEXT(name, member, initial, help)                                                          \
+    {                                                                                              \
+        name, NULL, "text", FIELD(member), 0, 0, initial, NULL, false, help, set_text              \
+    }
+#define PATH(name, member, help)                                                                   \
+    {                                                                                              \
+        name, NULL, "path", FIELD(member), 0, 0, NULL, NULL, false, help, set_path                 \
+    }
+#define NUMBER(name, alias, type, member, least, most, initial, help)                              \
+    {                                                                                              \
+        name, alias, type, FIELD(member), least, most, initial, NULL, false, help, set_number      \
+    }
+#define SECONDS(name, alias, member, help)                                                         \
+    {                                                                                              \
+        name, alias, "time", FIELD(member), 0, 100000 * HOUR_US, "0", NULL, false, help,           \
+            set_seconds                                                                            \
+    }
+#define BOOL(name, member, initial, help)                                                          \
+    {                                                                                              \
+        name, NULL, "0 or 1", FIELD(member), 0, 1, initial, NULL, false, help, set_bool            \
+    }
+#define FLAG(name, alias, member, help)                                                            \
+    {                                                                                              \
+        name, alias, "flag", FIELD(member), 0, 1, "0", NULL, true, help, set_bool                  \
+    }
+#define CHOICE(name, alias, member, initial, choices, help)                                        \
+    {                                                                                              \
+        name, alias, "word", FIELD(member), 0, 0, initial, choices, false, help, set_choice        \
+    }
+
+const struct option option_table[] = {
+    TEXT("name", name, NULL, "name of the job in the report"),
+    TEXT("description", description, NULL, "a text for the report"),
+    PATH("filename", filename, "the file; without it <name>.<clone>.0"),
+    PATH("directory", directory, "folder of the file"),
+    CHOICE("rw", "readwrite", rw, "read", rw_choices, "what the job does"),
+    NUMBER("bs", "blocksize", "size", bs, 512, 32 << 20, "4096", "bytes of each operation"),
+    NUMBER("size", NULL, "size", size, 1, 1ull << 62, NULL,
+           "bytes of the region, and to move in one pass; default: the existing file"),
+    NUMBER("offset", NULL, "size", offset, 0, 1ull << 62, "0", "where the region starts"),
+    NUMBER("rwmixread", NULL, "number", rwmixread, 0, 100, "50", "percent of reads in rw, randrw"),
+    CHOICE("ioengine", NULL, ioengine, "psync", engine_choices, "how to reach the disk"),
+    NUMBER("iodepth", NULL, "number", iodepth, 1, 65536, "1", "operations in flight"),
+    NUMBER("iodepth_batch", "iodepth_batch_submit", "number", iodepth_batch, 0, 65536, "0",
+           "most operations in one submit; 0: as many as there is room for"),
+    BOOL("direct", direct, "0", "1: O_DIRECT required; 0: through the page cache"),
+    NUMBER("numjobs", NULL, "number", numjobs, 1, 4096, "1", "clones of the job"),
+    FLAG("thread", NULL, thread, "accepted: clones are threads in any case"),
+    FLAG("group_reporting", NULL, group_reporting, "one report for the jobs of a group"),
+    FLAG("stonewall", "wait_for_previous", stonewall, "start after all earlier jobs have ended"),
+    SECONDS("runtime", "timeout", runtime_us, "stop after this time (seconds without unit)"),
+    FLAG("time_based", NULL, time_based, "repeat until runtime is over"),
+    NUMBER("fsync", NULL, "number", fsync, 0, 1u << 30, "0", "fsync after this many writes"),
+    NUMBER("fdatasync", NULL, "number", fdatasync, 0, 1u << 30, "0",
+           "fdatasync after this many writes"),
+    BOOL("end_fsync", end_fsync, "0", "fsync when the writes are done"),
+    CHOICE("verify", NULL, verify, "none", verify_choices, "stamp and check the blocks"),
+    BOOL("do_verify", do_verify, "1", "read back what was written, after the writes"),
+    NUMBER("randseed", NULL, "number", randseed, 0, 0, "137", "one seed, one run"),
+    BOOL("overwrite", overwrite, "0", "1: may write into a file that aiofio did not make"),
+    BOOL("unlink", unlink, "0", "remove the file at the end"),
+    {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
+};
+
+void job_options_init(struct job_options *job)
+{
+    struct message message = {0};
+
+    memset(job, 0, sizeof(*job));
+    for (const struct option *option = option_table; option->name; option++)
+        if (option->initial)
+            option->set(option, job, option->initial, &message);
+}
+
+void job_options_copy(struct job_options *to, const struct job_options *from)
+{
+    *to = *from;
+    to->name = from->name ? must_copy(from->name) : NULL;
+    to->description = from->description ? must_copy(from->description) : NULL;
+    to->filename = from->filename ? must_copy(from->filename) : NULL;
+    to->directory = from->directory ? must_copy(from->directory) : NULL;
+}
+
+void job_options_free(struct job_options *job)
+{
+    free(job->name);
+    free(job->description);
+    free(job->filename);
+    free(job->directory);
+    memset(job, 0, sizeof(*job));
+}
+
+const struct option *option_find(const char *name)
+{
+    for (const struct option *option = option_table; option->name; option++)
+        if (strcmp(option->name, name) == 0 || (option->alias && strcmp(option->alias, name) == 0))
+            return option;
+    return NULL;
+}
+
+int option_set(struct job_options *job, const char *name, const char *value,
+               struct message *message)
+{
+    const struct option *option = option_find(name);
+
+    if (!option)
+        return option_refuse_name(name, message);
+    if (!value && !option->flag)
+        return message_set(message, "%s needs a value (%s=%s)", name, name, option->type);
+    return option->set(option, job, value ? value : "1", message);
+}
+
+struct nearest {
+    const char *name;
+    unsigned distance;
+    bool ours;
+};
+
+static void consider(struct nearest *nearest, const char *typed, const char *name, bool ours)
+{
+    unsigned distance = text_distance(typed, name);
+
+    if (distance < nearest->distance)
+        *nearest = (struct nearest){.name = name, .distance = distance, .ours = ours};
+}
+
+int option_refuse_name(const char *name, struct message *message)
+{
+    struct nearest nearest = {.name = NULL, .distance = (unsigned)strlen(name) / 2 + 1};
+
+    if (fio_knows(fio_job_names, name))
+        return message_set(message,
+                           "option '%s' is known to fio but not supported in this version of aiofio",
+                           name);
+    for (const struct option *option = option_table; option->name; option++) {
+        consider(&nearest, name, option->name, true);
+        if (option->alias)
+            consider(&nearest, name, option->alias, true);
+    }
+    for (const char *const *fio_name = fio_job_names; *fio_name; fio_name++)
+        consider(&nearest, name, *fio_name, false);
+    if (!nearest.name)
+        return message_set(message, "unknown option '%s'", name);
+    return message_set(message, "unknown option '%s'; did you mean '%s'%s?", name, nearest.name,
+                       nearest.ours ? "" : " (known to fio but not supported in this version)");
+}
+
+const char *option_choice_name(const char *option_name, uint64_t value)
+{
+    const struct option *option = option_find(option_name);
+
+    if (option && option->choices)
+        for (const struct option_choice *choice = option->choices; choice->name; choice++)
+            if (choice->value == value && !choice->refused)
+                return choice->name;
+    return "?";
+}
+
+void option_print_help(const struct option *option, FILE *out)
+{
+    fprintf(out, "%20s: %s\n", option->name, option->help);
+    if (option->alias)
+        fprintf(out, "%20s: %s\n", "alias", option->alias);
+    fprintf(out, "%20s: %s\n", "type", option->type);
+    fprintf(out, "%20s: %s\n", "default", option->initial ? option->initial : "none");
+    if (option->most > 1)
+        fprintf(out, "%20s: %llu to %llu\n", "range", (unsigned long long)option->least,
+                (unsigned long long)option->most);
+    if (!option->choices)
+        return;
+    for (const struct option_choice *choice = option->choices; choice->name; choice++)
+        if (!choice->refused)
+            fprintf(out, "%20s: %-14s %s\n", "value", choice->name, choice->help);
+}
+
+void option_print_table(FILE *out)
+{
+    for (const struct option *option = option_table; option->name; option++)
+        fprintf(out, "%-17s: %s [%s]\n", option->name, option->help,
+                option->initial ? option->initial : "none");
+}

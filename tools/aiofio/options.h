@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.h - what a job can be told, as one table: name, type, range, default, help, function.
+ *
+ * The job file parser, the command line and the help all read this table. Defaults are fio's.
+ */
+#ifndef AIOFIO_OPTIONS_H
+#define AIOFIO_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "text.h"
+
+/* What a job does. */
+enum workload {
+    WORKLOAD_READ,
+    WORKLOAD_WRITE,
+    WORKLOAD_RANDREAD,
+    WORKLOAD_RANDWRITE,
+    WORKLOAD_RW,
+    WORKLOAD_RANDRW,
+};
+
+/* How a job reaches the disk. */
+enum engine_choice {
+    ENGINE_BLOCKING,   /* aio_file_pread() and aio_file_pwrite(), one at a time */
+    ENGINE_QUEUE_KAIO, /* an aio_queue on kernel AIO */
+    ENGINE_QUEUE_SYNC, /* an aio_queue that executes at submit: the queue without asynchrony */
+};
+
+enum verify_choice { VERIFY_NONE, VERIFY_CRC32C };
+
+/* The options of one job. Every number is a uint64_t so that a table row can name its place. */
+struct job_options {
+    char *name;
+    char *description;
+    char *filename;
+    char *directory;
+    uint64_t rw;
+    uint64_t bs;
+    uint64_t size; /* 0: the whole existing file */
+    uint64_t offset;
+    uint64_t rwmixread;
+    uint64_t ioengine;
+    uint64_t iodepth;
+    uint64_t iodepth_batch; /* 0: as many as there is room for */
+    uint64_t direct;
+    uint64_t numjobs;
+    uint64_t thread;
+    uint64_t group_reporting;
+    uint64_t stonewall;
+    uint64_t runtime_us; /* 0: no limit */
+    uint64_t time_based;
+    uint64_t fsync;
+    uint64_t fdatasync;
+    uint64_t end_fsync;
+    uint64_t verify;
+    uint64_t do_verify;
+    uint64_t randseed;
+    uint64_t overwrite;
+    uint64_t unlink;
+};
+
+/* A word that an option accepts. */
+struct option_choice {
+    const char *name;
+    uint64_t value;
+    bool refused; /* fio has it, this version does not */
+    const char *help;
+};
+
+struct option {
+    const char *name;
+    const char *alias;  /* NULL: none */
+    const char *type;   /* for the help */
+    size_t field;       /* offset in struct job_options */
+    uint64_t least;     /* range of numbers */
+    uint64_t most;      /* 0: unlimited */
+    const char *initial; /* NULL: none */
+    const struct option_choice *choices;
+    bool flag;        /* may stand alone */
+    const char *help;
+    int (*set)(const struct option *option, struct job_options *job, const char *value,
+               struct message *message);
+};
+
+/* The table; its last row has no name. */
+extern const struct option option_table[];
+
+void job_options_init(struct job_options *job);
+void job_options_copy(struct job_options *to, const struct job_options *from);
+void job_options_free(struct job_options *job);
+
+/* The row of that name or alias, or NULL. */
+const struct option *option_find(const char *name);
+
+/* Sets one option; value NULL when the word stood alone. 0, or -1 with a reason. */
+int option_set(struct job_options *job, const char *name, const char *value,
+               struct message *message);
+
+/* Says that a name is unknown: fio's but not ours, or a typo of the nearest name. Returns -1. */
+int option_refuse_name(const char *name, struct message *message);
+
+/* The word for a number of an option with choices ("randwrite", "kaio"). */
+const char *option_choice_name(const char *option, uint64_t value);
+
+/* Prints one option at length, or all of them in a line each. */
+void option_print_help(const struct option *option, FILE *out);
+void option_print_table(FILE *out);
+
+#endif

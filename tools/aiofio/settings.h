@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * settings.h - what the command line asks of the tool itself, apart from jobs.
+ */
+#ifndef AIOFIO_SETTINGS_H
+#define AIOFIO_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum eta_mode { ETA_AUTO, ETA_ALWAYS, ETA_NEVER };
+
+enum request { REQUEST_RUN, REQUEST_PARSE, REQUEST_HELP, REQUEST_VERSION, REQUEST_OPTION_HELP };
+
+struct settings {
+    enum request request;
+    char *option_help; /* whose, for REQUEST_OPTION_HELP; "all" */
+    char *output;      /* file of the report; NULL: standard output */
+    enum eta_mode eta;
+    bool readonly; /* refuse everything that writes */
+    bool force;    /* may write into files that aiofio did not make */
+    char **sections; /* NULL-terminated, or NULL */
+    size_t section_count;
+};
+
+void settings_free(struct settings *settings);
+
+#endif

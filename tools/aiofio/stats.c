@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include "stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "text.h"
+
+void moments_merge(struct moments *to, const struct moments *from)
+{
+    if (from->count == 0)
+        return;
+    if (to->count == 0 || from->min < to->min)
+        to->min = from->min;
+    if (from->max > to->max)
+        to->max = from->max;
+    to->count += from->count;
+    to->sum += from->sum;
+    to->sum_of_squares += from->sum_of_squares;
+}
+
+double moments_mean(const struct moments *moments)
+{
+    return moments->count ? moments->sum / (double)moments->count : 0;
+}
+
+double moments_deviation(const struct moments *moments)
+{
+    double mean = moments_mean(moments);
+    double variance;
+
+    if (moments->count < 2)
+        return 0;
+    variance = (moments->sum_of_squares - mean * moments->sum) / (double)(moments->count - 1);
+    return variance > 0 ? sqrt(variance) : 0;
+}
+
+void window_series_start(struct window_series *series, uint64_t start_ns)
+{
+    series->start_ns = start_ns;
+}
+
+void window_series_free(struct window_series *series)
+{
+    free(series->windows);
+    *series = (struct window_series){0};
+}
+
+static void append_window(struct window_series *series, struct window window)
+{
+    if (series->count == series->room) {
+        series->room = series->room ? 2 * series->room : 64;
+        series->windows = must_grow(series->windows, series->room, sizeof(*series->windows));
+    }
+    series->windows[series->count++] = window;
+}
+
+void window_series_advance(struct window_series *series, uint64_t now_ns)
+{
+    while (now_ns - series->start_ns >= (series->count + 1) * WINDOW_NS) {
+        append_window(series, series->open);
+        series->open = (struct window){0};
+    }
+}
+
+void window_series_end(struct window_series *series, uint64_t now_ns)
+{
+    uint64_t elapsed_ns = now_ns - series->start_ns;
+
+    window_series_advance(series, now_ns);
+    if (series->count == 0 && series->open.operations && elapsed_ns) {
+        double scale = (double)WINDOW_NS / (double)elapsed_ns;
+
+        append_window(series, (struct window){
+                                  .operations = (uint64_t)((double)series->open.operations * scale),
+                                  .bytes = (uint64_t)((double)series->open.bytes * scale),
+                              });
+    }
+    series->open = (struct window){0};
+}
+
+void window_series_merge(struct window_series *to, const struct window_series *from)
+{
+    while (to->count < from->count)
+        append_window(to, (struct window){0});
+    for (size_t i = 0; i < from->count; i++) {
+        to->windows[i].operations += from->windows[i].operations;
+        to->windows[i].bytes += from->windows[i].bytes;
+    }
+}
+
+struct job_stats *job_stats_new(void)
+{
+    return must_alloc(1, sizeof(struct job_stats));
+}
+
+void job_stats_free(struct job_stats *stats)
+{
+    if (!stats)
+        return;
+    for (unsigned i = 0; i < DIRECTION_COUNT; i++)
+        window_series_free(&stats->directions[i].series);
+    free(stats);
+}
+
+void job_stats_add(struct job_stats *stats, enum direction direction, uint64_t bytes,
+                   const struct operation_times *times)
+{
+    struct direction_stats *to = &stats->directions[direction];
+    uint64_t lat_ns = times->reaped_ns - times->prepared_ns;
+    uint64_t clat_ns = times->reaped_ns - times->submitted_ns;
+
+    to->operations++;
+    to->bytes += bytes;
+    if (to->has_slat)
+        moments_add(&to->slat, times->submitted_ns - times->prepared_ns);
+    moments_add(&to->clat, clat_ns);
+    moments_add(&to->lat, lat_ns);
+    histogram_add(&to->clat_histogram, clat_ns);
+    if (direction == DIRECTION_READ || direction == DIRECTION_WRITE)
+        histogram_add(&stats->lat_histogram, lat_ns);
+    to->series.open.operations++;
+    to->series.open.bytes += bytes;
+}
+
+/* The least n for which 2^n >= count. */
+static unsigned power_above(unsigned count)
+{
+    return count <= 1 ? 0 : 32 - (unsigned)__builtin_clz(count - 1);
+}
+
+void job_stats_depth(struct job_stats *stats, unsigned depth)
+{
+    /* Whole powers, rounded down: 3 operations in flight count as 2, 64 and more as the last. */
+    unsigned bin = 31 - (unsigned)__builtin_clz(depth | 1);
+
+    stats->depth_bins[bin < DEPTH_BINS ? bin : DEPTH_BINS - 1]++;
+}
+
+static unsigned batch_bin(unsigned count)
+{
+    unsigned power = power_above(count);
+
+    if (count == 0)
+        return 0;
+    if (power <= 2)
+        return 1;
+    return power - 1 < BATCH_BINS ? power - 1 : BATCH_BINS - 1;
+}
+
+void job_stats_submit(struct job_stats *stats, unsigned count)
+{
+    stats->submit_bins[batch_bin(count)]++;
+}
+
+void job_stats_complete(struct job_stats *stats, unsigned count)
+{
+    stats->complete_bins[batch_bin(count)]++;
+}
+
+static void merge_direction(struct direction_stats *to, const struct direction_stats *from)
+{
+    to->operations += from->operations;
+    to->bytes += from->bytes;
+    to->shorts += from->shorts;
+    if (from->runtime_ns > to->runtime_ns)
+        to->runtime_ns = from->runtime_ns;
+    to->has_slat = to->has_slat || from->has_slat;
+    moments_merge(&to->slat, &from->slat);
+    moments_merge(&to->clat, &from->clat);
+    moments_merge(&to->lat, &from->lat);
+    histogram_merge(&to->clat_histogram, &from->clat_histogram);
+    window_series_merge(&to->series, &from->series);
+}
+
+void job_stats_merge(struct job_stats *to, const struct job_stats *from)
+{
+    for (unsigned i = 0; i < DIRECTION_COUNT; i++)
+        merge_direction(&to->directions[i], &from->directions[i]);
+    histogram_merge(&to->lat_histogram, &from->lat_histogram);
+    for (unsigned i = 0; i < DEPTH_BINS; i++)
+        to->depth_bins[i] += from->depth_bins[i];
+    for (unsigned i = 0; i < BATCH_BINS; i++) {
+        to->submit_bins[i] += from->submit_bins[i];
+        to->complete_bins[i] += from->complete_bins[i];
+    }
+    to->user_us += from->user_us;
+    to->system_us += from->system_us;
+    to->context_switches += from->context_switches;
+    to->major_faults += from->major_faults;
+    to->minor_faults += from->minor_faults;
+    to->elapsed_ns += from->elapsed_ns;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stats.h - what a job measured. Written by the job's thread alone; read when it has ended.
+ */
+#ifndef AIOFIO_STATS_H
+#define AIOFIO_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "histogram.h"
+
+/* The kinds of operation that are measured apart. Verification is no part of the reads. */
+enum direction { DIRECTION_READ, DIRECTION_WRITE, DIRECTION_VERIFY, DIRECTION_SYNC };
+
+#define DIRECTION_COUNT 4
+#define DIRECTION_DATA_COUNT 3 /* those that move data */
+
+struct moments {
+    uint64_t count;
+    uint64_t min;
+    uint64_t max;
+    double sum;
+    double sum_of_squares;
+};
+
+static inline void moments_add(struct moments *moments, uint64_t value)
+{
+    double real = (double)value;
+
+    if (moments->count++ == 0 || value < moments->min)
+        moments->min = value;
+    if (value > moments->max)
+        moments->max = value;
+    moments->sum += real;
+    moments->sum_of_squares += real * real;
+}
+
+void moments_merge(struct moments *to, const struct moments *from);
+double moments_mean(const struct moments *moments);
+double moments_deviation(const struct moments *moments);
+
+/* What completed in each window of time, windows without a completion included. */
+#define WINDOW_NS 500000000ull
+
+struct window {
+    uint64_t operations;
+    uint64_t bytes;
+};
+
+struct window_series {
+    struct window *windows;
+    size_t count; /* complete windows */
+    size_t room;
+    uint64_t start_ns;
+    struct window open; /* the one that time is in */
+};
+
+void window_series_start(struct window_series *series, uint64_t start_ns);
+void window_series_free(struct window_series *series);
+
+/* Closes the windows that are over at now_ns. */
+void window_series_advance(struct window_series *series, uint64_t now_ns);
+
+/* Ends the series. A last, incomplete window counts only where there is no other; it is scaled to
+ * a full one. */
+void window_series_end(struct window_series *series, uint64_t now_ns);
+void window_series_merge(struct window_series *to, const struct window_series *from);
+
+struct direction_stats {
+    uint64_t operations;
+    uint64_t bytes;
+    uint64_t shorts; /* transfers that moved less than asked */
+    uint64_t runtime_ns;
+    bool has_slat; /* submission was measured apart */
+    struct moments slat; /* prepared to submitted */
+    struct moments clat; /* submitted to reaped */
+    struct moments lat;  /* prepared to reaped */
+    struct histogram clat_histogram;
+    struct window_series series;
+};
+
+/* fio's bins: up to 1, 2, 4, 8, 16, 32, and more. */
+#define DEPTH_BINS 7
+
+/* fio's bins: 0, up to 4, 8, 16, 32, 64, and more. */
+#define BATCH_BINS 7
+
+struct job_stats {
+    struct direction_stats directions[DIRECTION_COUNT];
+    struct histogram lat_histogram; /* all that moves data for the workload */
+    uint64_t depth_bins[DEPTH_BINS];
+    uint64_t submit_bins[BATCH_BINS];
+    uint64_t complete_bins[BATCH_BINS];
+    uint64_t user_us;
+    uint64_t system_us;
+    uint64_t context_switches;
+    uint64_t major_faults;
+    uint64_t minor_faults;
+    uint64_t elapsed_ns; /* of the job, verification included */
+};
+
+struct job_stats *job_stats_new(void);
+void job_stats_free(struct job_stats *stats);
+
+/* The three instants of an operation that was reaped. */
+struct operation_times {
+    uint64_t prepared_ns;
+    uint64_t submitted_ns;
+    uint64_t reaped_ns;
+};
+
+void job_stats_add(struct job_stats *stats, enum direction direction, uint64_t bytes,
+                   const struct operation_times *times);
+
+void job_stats_depth(struct job_stats *stats, unsigned depth);
+void job_stats_submit(struct job_stats *stats, unsigned count);
+void job_stats_complete(struct job_stats *stats, unsigned count);
+
+/* Adds a job to its group: counts add up, run times are those of the longest. */
+void job_stats_merge(struct job_stats *to, const struct job_stats *from);
+
+#endif
