@@ -594,12 +594,12 @@ int aio_queue_register(struct aio_queue *queue, struct aio_file *file)
  * it may go. */
 static int settle(struct aio_queue *queue, unsigned flags)
 {
-    struct waiter drain = {.kind = WAIT_DRAIN};
+    /* What callbacks submit meanwhile is waited for too. */
+    struct waiter drain = {.kind = WAIT_DRAIN, .sequence = SEQUENCE_NONE - 1};
     struct waiter alone = {.kind = WAIT_ALONE};
     int error = 0;
 
     thread_mutex_lock(&queue->lock);
-    drain.sequence = queue->sequence;
     queue_await(queue, &drain, DEADLINE_NEVER);
     queue_await(queue, &alone, DEADLINE_NEVER);
     if (queue->table.free.count < queue->table.depth && (flags & AIO_QUEUE_DISCARD) == 0)
