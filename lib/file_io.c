@@ -36,14 +36,18 @@ static int refuse_unaligned(const struct aio_file *file, const char *what, uint6
 
 static int check_memory(const struct aio_file *file, const void *memory, uint64_t length)
 {
-    if (memory == NULL && length > 0)
+    uint64_t misfit = ((uintptr_t)memory & (file->alignment.memory - 1)) |
+                      (length & (file->direct_alignment - 1));
+
+    if (memory != NULL && misfit == 0)
+        return 0;
+    if (length == 0)
+        return 0;
+    if (memory == NULL)
         return -EINVAL;
-    if (((uintptr_t)memory & (file->alignment.memory - 1)) != 0 && length > 0)
-        return refuse_unaligned(file, "memory address", (uintptr_t)memory,
-                                file->alignment.memory);
     if ((length & (file->direct_alignment - 1)) != 0)
         return refuse_unaligned(file, "length", length, file->direct_alignment);
-    return 0;
+    return refuse_unaligned(file, "memory address", (uintptr_t)memory, file->alignment.memory);
 }
 
 static int check_vectors(const struct aio_file *file, const struct iovec *iov, uint64_t count,
@@ -83,30 +87,46 @@ static int check_direction(const struct aio_file *file, const struct transfer *t
     return atomic_load_explicit(&file->sync_error, memory_order_relaxed);
 }
 
-/* Fills a transfer for bytes or vectors at offset; for appends the offset comes later. */
+/* Fills a transfer for vectors at offset; for appends the offset comes later. */
+static int prepare_vectors(const struct aio_file *file, const struct iovec *iov, uint64_t count,
+                           struct transfer *transfer)
+{
+    uint64_t total;
+    int error = check_vectors(file, iov, count, &total);
+
+    if (error == 0)
+        error = check_range(file, transfer->offset, total);
+    if (error == 0)
+        transfer_set_vectors(transfer, iov, count, total);
+    return error;
+}
+
+static int prepare_buffer(const struct aio_file *file, const void *buffer, uint64_t length,
+                          struct transfer *transfer)
+{
+    int error = length > SSIZE_MAX ? -EINVAL : check_memory(file, buffer, length);
+
+    if (error == 0)
+        error = check_range(file, transfer->offset, length);
+    if (error == 0)
+        transfer_set_buffer(transfer, (void *)(uintptr_t)buffer, length);
+    return error;
+}
+
+/* Fills a transfer for what len counts: bytes, or vectors. */
 static int prepare(const struct aio_file *file, uint8_t opcode, const void *memory, uint64_t len,
                    int64_t offset, struct transfer *transfer)
 {
-    bool vectors = opcode == AIO_OP_READV || opcode == AIO_OP_WRITEV || opcode == AIO_OP_APPENDV;
-    uint64_t total = len;
     int error;
 
     transfer_init(transfer, opcode, file->fd, offset);
+    transfer->alignment = file->alignment.required;
     error = check_direction(file, transfer);
-    if (error == 0 && vectors)
-        error = check_vectors(file, memory, len, &total);
-    else if (error == 0)
-        error = len > SSIZE_MAX ? -EINVAL : check_memory(file, memory, len);
-    if (error == 0)
-        error = check_range(file, offset, total);
     if (error != 0)
         return error;
-    if (vectors)
-        transfer_set_vectors(transfer, memory, len, total);
-    else
-        transfer_set_buffer(transfer, (void *)(uintptr_t)memory, len);
-    transfer->alignment = file->alignment.required;
-    return 0;
+    if (opcode == AIO_OP_READV || opcode == AIO_OP_WRITEV || opcode == AIO_OP_APPENDV)
+        return prepare_vectors(file, memory, len, transfer);
+    return prepare_buffer(file, memory, len, transfer);
 }
 
 /* --- appends -------------------------------------------------------------------------------- */

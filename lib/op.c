@@ -9,7 +9,7 @@
 _Static_assert(sizeof(struct aio_op) == 96, "part of the ABI");
 _Static_assert(sizeof(struct aio_completion) == 64, "part of the ABI");
 
-int op_check(const struct aio_op *op, bool submitted)
+int op_refuse(const struct aio_op *op, bool submitted)
 {
     const uint32_t known_flags = AIO_OP_DSYNC | AIO_OP_NOWAIT | AIO_OP_HIPRI | AIO_OP_ATOMIC |
                                  AIO_OP_DRAIN | AIO_OP_LINK | AIO_OP_WAITED;

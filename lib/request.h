@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <aiofile/queue.h>
@@ -78,9 +79,26 @@ struct request_table {
 int request_table_init(struct request_table *table, uint32_t depth);
 void request_table_free(struct request_table *table);
 
-/* The one door for changes of state: asserts that the transition exists, keeps the counts. */
-void request_set_state(struct request_table *table, struct request *request,
-                       enum request_state state);
+/* Which states may follow each, as bits. */
+extern const uint8_t request_transitions[];
+
+static inline bool request_state_inflight(enum request_state state)
+{
+    return state == REQUEST_READY || state == REQUEST_RUNNING;
+}
+
+/* The one door for changes of state: asserts that the transition exists, keeps the counts. Inline,
+ * as it runs four times for every operation. */
+static inline void request_set_state(struct request_table *table, struct request *request,
+                                     enum request_state state)
+{
+    enum request_state before = request->state;
+
+    assert((request_transitions[before] >> state & 1) != 0);
+    table->inflight += (uint32_t)request_state_inflight(state) - request_state_inflight(before);
+    table->running += (uint32_t)(state == REQUEST_RUNNING) - (before == REQUEST_RUNNING);
+    request->state = state;
+}
 
 /* Ends the life of an id: the slot's next one has another generation. */
 void request_retire_id(struct request *request);
@@ -100,11 +118,46 @@ static inline aio_request_id request_id(const struct request_table *table,
 /* The request of an id, or NULL when it is stale or never was one. */
 struct request *request_find(const struct request_table *table, aio_request_id id);
 
-/* Lists. pop gives NULL when empty. */
-void request_list_push(struct request_table *table, struct request_list *list,
-                       struct request *request);
-struct request *request_list_pop(struct request_table *table, struct request_list *list);
-void request_list_remove(struct request_table *table, struct request_list *list,
-                         struct request *request);
+static inline void request_list_push(struct request_table *table, struct request_list *list,
+                                     struct request *request)
+{
+    uint32_t index = request_index(table, request);
+
+    request->next = REQUEST_NONE;
+    request->previous = list->last;
+    if (list->last != REQUEST_NONE)
+        table->requests[list->last].next = index;
+    else
+        list->first = index;
+    list->last = index;
+    list->count++;
+}
+
+static inline void request_list_remove(struct request_table *table, struct request_list *list,
+                                       struct request *request)
+{
+    if (request->previous != REQUEST_NONE)
+        table->requests[request->previous].next = request->next;
+    else
+        list->first = request->next;
+    if (request->next != REQUEST_NONE)
+        table->requests[request->next].previous = request->previous;
+    else
+        list->last = request->previous;
+    list->count--;
+}
+
+/* The oldest of a list, taken out; NULL when it is empty. */
+static inline struct request *request_list_pop(struct request_table *table,
+                                               struct request_list *list)
+{
+    struct request *request;
+
+    if (list->first == REQUEST_NONE)
+        return NULL;
+    request = &table->requests[list->first];
+    request_list_remove(table, list, request);
+    return request;
+}
 
 #endif

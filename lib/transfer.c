@@ -5,21 +5,9 @@
 #include "transfer.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "errno_guard.h"
-
-void transfer_init(struct transfer *transfer, uint8_t opcode, int fd, int64_t offset)
-{
-    memset(transfer, 0, sizeof(*transfer));
-    transfer->opcode = opcode;
-    transfer->alignment = 1;
-    transfer->offset = offset;
-    transfer->io.opcode = opcode;
-    transfer->io.fd = fd;
-    transfer->io.offset = offset;
-}
 
 /* Appends are writes at a place found out in time. */
 static uint8_t step_opcode_scalar(const struct transfer *transfer)

@@ -43,8 +43,18 @@ enum transfer_verdict {
 /* The most vectors of one operation (IOV_MAX of Linux). */
 #define TRANSFER_IOV_MAX 1024
 
-/* Sets up scalar and vector transfers. total is the sum of the vectors' lengths. */
-void transfer_init(struct transfer *transfer, uint8_t opcode, int fd, int64_t offset);
+/* Sets up a transfer of nothing, then of one buffer or of vectors; total is the sum of their
+ * lengths. */
+static inline void transfer_init(struct transfer *transfer, uint8_t opcode, int fd, int64_t offset)
+{
+    *transfer = (struct transfer){
+        .io = {.opcode = opcode, .fd = fd, .offset = offset},
+        .offset = offset,
+        .alignment = 1,
+        .opcode = opcode,
+    };
+}
+
 void transfer_set_buffer(struct transfer *transfer, void *buffer, uint64_t length);
 void transfer_set_vectors(struct transfer *transfer, const struct iovec *iov, uint64_t count,
                           uint64_t total);

@@ -91,11 +91,11 @@ enum {
 /* A result. */
 struct aio_completion {
     aio_request_id id;
-    int64_t result;    /* bytes moved or 0, else a negated errno */
-    int64_t offset;    /* bytes; where the operation began in the file, for appends also */
-    void *context;     /* the operation's */
-    int32_t error;     /* why a write is short: a negated errno; else 0, or result if negative */
-    uint32_t flags;    /* AIO_COMPLETION_* */
+    int64_t result; /* bytes moved or 0, else a negated errno */
+    int64_t offset; /* bytes; where the operation began in the file, for appends also */
+    void *context;  /* the operation's */
+    int32_t error;  /* why a write is short: a negated errno; else 0, or result if negative */
+    uint32_t flags; /* AIO_COMPLETION_* */
     uint64_t reserved[3];
 };
 
@@ -316,16 +316,16 @@ enum aio_request_state {
 
 /* One line of aio_queue_inflight(). */
 struct aio_request_info {
-    size_t size;       /* of this struct, as the library knows it */
+    size_t size; /* of this struct, as the library knows it */
     aio_request_id id;
-    uint8_t opcode;    /* enum aio_opcode */
-    uint8_t state;     /* enum aio_request_state */
+    uint8_t opcode; /* enum aio_opcode */
+    uint8_t state;  /* enum aio_request_state */
     uint8_t reserved[6];
-    int64_t offset;    /* bytes */
-    uint64_t len;      /* bytes in all */
-    uint64_t done;     /* bytes moved by completed parts */
-    uint64_t age_ns;   /* since submit */
-    void *context;     /* the operation's */
+    int64_t offset;  /* bytes */
+    uint64_t len;    /* bytes in all */
+    uint64_t done;   /* bytes moved by completed parts */
+    uint64_t age_ns; /* since submit */
+    void *context;   /* the operation's */
 };
 
 /*
@@ -349,17 +349,17 @@ struct aio_queue_stats {
     uint32_t inflight;            /* operations without a result now */
     uint32_t inflight_high_water; /* most operations ever without a result */
     uint32_t reserved;
-    uint64_t submitted;           /* operations taken */
-    uint64_t completed;           /* operations with a result */
-    uint64_t failed;              /* of these, with a negative result */
+    uint64_t submitted; /* operations taken */
+    uint64_t completed; /* operations with a result */
+    uint64_t failed;    /* of these, with a negative result */
     uint64_t bytes_read;
     uint64_t bytes_written;
-    uint64_t short_transfers;     /* the engine moved less than it was asked to */
-    uint64_t resubmits;           /* remainders sent again */
-    uint64_t retries;             /* the engine had no room and was asked again */
-    uint64_t callbacks;           /* callbacks run */
-    uint64_t reaped_by_waiter;    /* completions found by the thread that waits */
-    uint64_t reaped_by_reaper;    /* completions found by the reaper thread */
+    uint64_t short_transfers;  /* the engine moved less than it was asked to */
+    uint64_t resubmits;        /* remainders sent again */
+    uint64_t retries;          /* the engine had no room and was asked again */
+    uint64_t callbacks;        /* callbacks run */
+    uint64_t reaped_by_waiter; /* completions found by the thread that waits */
+    uint64_t reaped_by_reaper; /* completions found by the reaper thread */
 };
 
 /*
