@@ -23,9 +23,7 @@
 static struct thread_mutex all_queues_lock = THREAD_MUTEX_INIT;
 static struct aio_queue *all_queues;
 
-/* Threads between queues_hasten_begin and _end. Relaxed: a queue that must see the change has its
- * lock taken after it, by queues_hasten_begin. */
-static atomic_uint hastened;
+atomic_uint queues_hastening;
 
 /* --- the list of queues --------------------------------------------------------------------- */
 
@@ -52,14 +50,9 @@ static void queue_list_remove(struct aio_queue *queue)
     thread_mutex_unlock(&all_queues_lock);
 }
 
-bool queues_hastened(void)
-{
-    return atomic_load_explicit(&hastened, memory_order_relaxed) > 0;
-}
-
 void queues_hasten_begin(void)
 {
-    atomic_fetch_add_explicit(&hastened, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&queues_hastening, 1, memory_order_relaxed);
     thread_mutex_lock(&all_queues_lock);
     for (struct aio_queue *queue = all_queues; queue != NULL; queue = queue->next_queue) {
         if (!queue_is_ours(queue))
@@ -75,7 +68,7 @@ void queues_hasten_begin(void)
 
 void queues_hasten_end(void)
 {
-    atomic_fetch_sub_explicit(&hastened, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&queues_hastening, 1, memory_order_relaxed);
 }
 
 void queue_add_user(struct aio_queue *queue)

@@ -64,6 +64,22 @@ struct aio_queue {
     uint64_t callback_sequence; /* the lowest of these */
 };
 
+/* --- queue.c, for every room ----------------------------------------------------------------- */
+
+/* For those who wait for requests without being in a queue (gate, close): between begin and end
+ * every queue's reaper reaps at once what is in flight. No lock held. */
+void queues_hasten_begin(void);
+void queues_hasten_end(void);
+
+/* Threads between them. Relaxed: a queue that must see a change has its lock taken after it, by
+ * queues_hasten_begin. */
+extern atomic_uint queues_hastening;
+
+static inline bool queues_hastened(void)
+{
+    return atomic_load_explicit(&queues_hastening, memory_order_relaxed) > 0;
+}
+
 /* --- reaper.c ------------------------------------------------------------------------------- */
 
 /* Whether this thread is running a callback, of any queue. */
@@ -97,9 +113,18 @@ void queue_interrupt(struct aio_queue *queue);
 void queue_completion(const struct aio_queue *queue, const struct request *request,
                       struct aio_completion *completion);
 
+/* What queue_changed() does where anybody might have to be told. */
+void queue_tell(struct aio_queue *queue);
+
 /* To be called with the lock held after anything that a waiter, the reaper or the token's place
- * may depend on. */
-void queue_changed(struct aio_queue *queue);
+ * may depend on. One thread that submits and waits for itself has nobody to tell. */
+static inline void queue_changed(struct aio_queue *queue)
+{
+    if (queue->token.first != NULL || queue->table.callbacks.count > 0 ||
+        queue->callbacks_inflight > 0 || queue->reaper_dozing || queue->interrupt_owed ||
+        queues_hastened())
+        queue_tell(queue);
+}
 
 /* Starts the reaper thread if it isn't there. Lock held. Returns 0 or a negated errno. */
 int reaper_start(struct aio_queue *queue);
@@ -108,14 +133,6 @@ int reaper_start(struct aio_queue *queue);
 void reaper_end(struct aio_queue *queue);
 
 /* --- queue.c -------------------------------------------------------------------------------- */
-
-/* For those who wait for requests without being in a queue (gate, close): between begin and end
- * every queue's reaper reaps at once what is in flight. No lock held. */
-void queues_hasten_begin(void);
-void queues_hasten_end(void);
-
-/* Whether somebody is between them. */
-bool queues_hastened(void);
 
 /* For files that use a queue: while counted, it cannot be destroyed. */
 void queue_add_user(struct aio_queue *queue);

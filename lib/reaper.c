@@ -102,7 +102,7 @@ static bool reaper_needed(const struct aio_queue *queue)
     return engine_has_work(queue) && (queue->callbacks_inflight > 0 || queues_hastened());
 }
 
-void queue_changed(struct aio_queue *queue)
+void queue_tell(struct aio_queue *queue)
 {
     bool wake_reaper = queue->table.callbacks.count > 0;
 

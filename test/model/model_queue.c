@@ -667,7 +667,7 @@ int main(int argc, char **argv)
     model_add_variable(&model, sizeof(model));
     model_add_variable(&all_queues, sizeof(all_queues));
     model_add_variable(&all_queues_lock, sizeof(all_queues_lock));
-    model_add_variable(&hastened, sizeof(hastened));
+    model_add_variable(&queues_hastening, sizeof(queues_hastening));
     model_add_thread_variable(&callback_current, sizeof(callback_current));
     for (unsigned index = 0; index < SCENARIOS; index++) {
         static const char *const verdicts[] = {"holds", "STUCK", "BROKEN", "TOO LARGE"};
