@@ -186,27 +186,20 @@ static int slot_refusal(const struct aio_queue *queue, bool inside_callback)
     return 0;
 }
 
-static void reserve(struct aio_queue *queue, struct request *request)
-{
-    request_set_state(&queue->table, request, REQUEST_READY);
-    request->sequence = SEQUENCE_NONE;
-}
-
-/* Reserves 1 to count slots. Returns how many, or a negated errno. */
+/* Reserves 1 to count slots. Returns how many, or a negated errno. The slot kept for a callback is
+ * this thread's already: it is used alone, and stays in KEPT until it is published. */
 static int reserve_slots(struct aio_queue *queue, struct request **slots, unsigned count)
 {
     bool inside_callback = reaper_in_callback();
-    struct request *kept = reaper_take_kept(queue);
     unsigned reserved = 0;
     int error;
 
+    slots[0] = reaper_take_kept(queue);
+    if (slots[0] != NULL)
+        return 1;
     thread_mutex_lock(&queue->lock);
     error = reaper_start(queue);
-    if (kept != NULL) {
-        reserve(queue, kept);
-        slots[reserved++] = kept;
-    }
-    while (error == 0 && reserved == 0 && queue->table.free.count == 0) {
+    while (error == 0 && queue->table.free.count == 0) {
         struct waiter waiter = {.kind = WAIT_SLOT};
 
         error = slot_refusal(queue, inside_callback);
@@ -215,7 +208,8 @@ static int reserve_slots(struct aio_queue *queue, struct request **slots, unsign
     }
     while (error == 0 && reserved < count && queue->table.free.count > 0) {
         slots[reserved] = request_list_pop(&queue->table, &queue->table.free);
-        reserve(queue, slots[reserved++]);
+        request_set_state(&queue->table, slots[reserved], REQUEST_READY);
+        slots[reserved++]->sequence = SEQUENCE_NONE;
     }
     thread_mutex_unlock(&queue->lock);
     return error != 0 ? error : (int)reserved;
@@ -254,6 +248,8 @@ static bool publish(struct aio_queue *queue, struct request *request, int64_t no
         queue->callbacks_inflight++;
     else if (!request->waited)
         queue->reapable++;
+    if (request->state == REQUEST_KEPT)
+        request_set_state(&queue->table, request, REQUEST_READY);
     if (request->transfer.opcode == AIO_OP_NOP) {
         queue_finish(queue, request);
         return false;
@@ -267,7 +263,7 @@ static bool publish(struct aio_queue *queue, struct request *request, int64_t no
 static void publish_slots(struct aio_queue *queue, struct request **slots, unsigned reserved,
                           unsigned filled, aio_request_id *ids, unsigned *launch_count)
 {
-    int64_t now_ns = thread_now_ns();
+    int64_t now_ns = thread_now_coarse_ns();
     bool callbacks = false;
     unsigned running = 0;
 
@@ -525,7 +521,7 @@ int aio_queue_inflight(struct aio_queue *queue, struct aio_request_info *infos, 
     if (!queue_is_ours(queue))
         return -EOWNERDEAD;
     thread_mutex_lock(&queue->lock);
-    now_ns = thread_now_ns();
+    now_ns = thread_now_coarse_ns();
     for (uint32_t index = 0; index < queue->table.depth; index++) {
         const struct request *request = &queue->table.requests[index];
         struct aio_request_info info;

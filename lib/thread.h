@@ -115,6 +115,16 @@ static inline int64_t thread_now_ns(void)
     return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
 }
 
+/* The same clock as of the last timer tick, some milliseconds ago, at a fraction of the price: for
+ * the age of a request. */
+static inline int64_t thread_now_coarse_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+}
+
 #endif
 
 /* Whether a relative time-out is well formed. NULL is: for ever. */

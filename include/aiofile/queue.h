@@ -324,7 +324,7 @@ struct aio_request_info {
     int64_t offset;  /* bytes */
     uint64_t len;    /* bytes in all */
     uint64_t done;   /* bytes moved by completed parts */
-    uint64_t age_ns; /* since submit */
+    uint64_t age_ns; /* since submit, to some milliseconds */
     void *context;   /* the operation's */
 };
 
