@@ -13,6 +13,6 @@ static inline void errno_guard_restore(const int *saved)
 }
 
 /* First line of a public call: gives errno back as it was, on every way out. */
-#define ERRNO_GUARD int errno_at_entry __attribute__((cleanup(errno_guard_restore))) = errno
+#define ERRNO_GUARD int errno_at_entry __attribute__((unused, cleanup(errno_guard_restore))) = errno
 
 #endif

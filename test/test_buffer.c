@@ -236,9 +236,7 @@ END_TEST
 
 START_TEST(neighbours_do_not_overlap)
 {
-    enum {
-        COUNT = 64
-    };
+    enum { COUNT = 64 };
     unsigned char *memory[COUNT];
 
     for (int index = 0; index < COUNT; index++) {
@@ -325,13 +323,11 @@ END_TEST
 
 START_TEST(memory_suits_direct_io)
 {
-    char path[] = "/var/tmp/aiofile-test.XXXXXX";
     unsigned char *memory = aio_buffer_alloc(8192, 0, AIO_BUFFER_ZERO);
-    int fd = mkstemp(path);
+    int fd = open("/var/tmp", O_RDWR | O_TMPFILE, 0600);
 
     ck_assert_ptr_nonnull(memory);
     ck_assert_int_ge(fd, 0);
-    unlink(path);
     ck_assert_int_eq(ftruncate(fd, 8192), 0);
     if (fcntl(fd, F_SETFL, O_DIRECT) == 0) {
         memset(memory, 0x5a, 8192);
@@ -576,9 +572,7 @@ static struct aio_buffer_pool *make_pool(size_t buffer_size, size_t count, size_
 
 static void check_pool(size_t buffer_size, size_t alignment)
 {
-    enum {
-        COUNT = 17
-    };
+    enum { COUNT = 17 };
     struct aio_buffer_pool *pool = make_pool(buffer_size, COUNT, alignment);
     unsigned char *buffers[COUNT];
 
@@ -752,10 +746,7 @@ static void *use_pool(void *argument)
 
 START_TEST(threads_share_a_pool)
 {
-    enum {
-        THREADS = 4,
-        BUFFERS = 5
-    };
+    enum { THREADS = 4, BUFFERS = 5 };
     atomic_bool stop = false;
     struct aio_buffer_pool *pool = make_pool(4096, BUFFERS, 0);
     struct pool_user users[THREADS];

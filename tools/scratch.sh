@@ -23,7 +23,7 @@ scratch_usable() {
         echo "$directory: ${available// /} MiB free, $mebibytes MiB needed" >&2
         return 1
     fi
-    probe=$(mktemp "$directory/aiofile.XXXXXX")
+    probe=$(mktemp -p "$directory")
     if ! dd if=/dev/zero of="$probe" bs=4096 count=1 oflag=direct conv=notrunc 2>/dev/null; then
         rm -f "$probe"
         echo "$directory: $type refuses direct I/O" >&2
@@ -39,7 +39,7 @@ scratch_create() {
 
     for directory in "${TMPDIR:-/var/tmp}" /var/tmp /tmp "$PWD"; do
         if reason=$(scratch_usable "$directory" "$1" 2>&1); then
-            mktemp -d "$directory/aiofile.XXXXXX"
+            mktemp -d -p "$directory"
             return 0
         fi
         reasons+="  $reason"$'\n'

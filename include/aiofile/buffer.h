@@ -107,7 +107,7 @@ AIO_API void *aio_buffer_pool_get(struct aio_buffer_pool *pool);
  *
  * Returns 0, or
  *   -EINVAL  pool or buffer is NULL, or buffer is no start of a buffer of this pool, or it is not
- *            taken (given back twice). The pool is unchanged.
+ *            taken (given back twice), or this is a forked child. The pool is unchanged.
  */
 AIO_API int aio_buffer_pool_put(struct aio_buffer_pool *pool, void *buffer);
 
