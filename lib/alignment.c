@@ -78,8 +78,7 @@ int alignment_of_file(int fd, const struct stat *status, struct alignment *resul
         if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &extended) == 0 &&
             (extended.stx_mask & STATX_DIOALIGN) != 0) {
             /* 0 means that this file takes none, as ext4 says where data is journalled. */
-            if (!plausible(extended.stx_dio_mem_align) ||
-                !plausible(extended.stx_dio_offset_align))
+            if (!plausible(extended.stx_dio_mem_align) || !plausible(extended.stx_dio_offset_align))
                 return -EINVAL;
             result->memory = extended.stx_dio_mem_align;
             result->required = extended.stx_dio_offset_align;

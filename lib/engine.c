@@ -123,22 +123,24 @@ int aio_engine_probe(enum aio_engine engine, char *reason, size_t reason_size)
 {
     struct probe_reason kept = {reason, reason != NULL ? reason_size : 0};
     struct engine_config config = {.depth = 1, .log = {probe_keep_reason, &kept}};
-    struct engine *context;
+    struct engine *context = NULL;
     ERRNO_GUARD;
     int error;
 
     if (reason == NULL && reason_size > 0)
         return -EINVAL;
-    if (kept.size > 0)
+    if (reason != NULL && reason_size > 0)
         reason[0] = '\0';
     error = process_init();
     if (error == 0)
         error = engine_create(engine, &config, &context);
     if (error == 0)
         context->ops->destroy(context);
-    if (error != 0 && kept.size > 0 && reason[0] == '\0')
-        snprintf(reason, reason_size, "engine %d: %s", (int)engine, strerrordesc_np(-error));
-    if (error == 0 && kept.size > 0)
+    if (reason == NULL || reason_size == 0)
+        return error;
+    if (error == 0)
         reason[0] = '\0';
+    else if (reason[0] == '\0')
+        snprintf(reason, reason_size, "engine %d: %s", (int)engine, strerrordesc_np(-error));
     return error;
 }

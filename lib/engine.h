@@ -22,8 +22,8 @@
 struct engine_io {
     uint8_t opcode; /* AIO_OP_NOP, READ, WRITE, READV, WRITEV, SYNC or DATASYNC; nothing else */
     int fd;
-    uint32_t tag;       /* given back in the event; < depth of the engine */
-    int32_t rw_flags;   /* RWF_* of preadv2(2) */
+    uint32_t tag;     /* given back in the event; < depth of the engine */
+    int32_t rw_flags; /* RWF_* of preadv2(2) */
     union {
         void *buf;
         const struct iovec *iov;
@@ -79,8 +79,8 @@ struct engine_ops {
                 const struct timespec *timeout);
 
     /* Makes the reap that waits now, or else the next one that would, return before its min.
-     * sleeping_for (>= 1) is that reap's min. Several calls may count as one. Any thread. Returns 0,
-     * or -EAGAIN: try again. */
+     * sleeping_for (>= 1) is that reap's min. Several calls may count as one. Any thread. Returns
+     * 0, or -EAGAIN: try again. */
     int (*wake)(struct engine *engine, unsigned sleeping_for);
 
     /* Tries to stop a transfer. Returns 0 when its event will say -ECANCELED, -EALREADY when it

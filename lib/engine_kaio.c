@@ -271,8 +271,8 @@ static int kaio_reap_kernel(struct kaio *kaio, struct engine_event *events, unsi
     return got < 0 ? got : taken;
 }
 
-static int kaio_reap(struct engine *engine, struct engine_event *events, unsigned min,
-                     unsigned max, const struct timespec *timeout)
+static int kaio_reap(struct engine *engine, struct engine_event *events, unsigned min, unsigned max,
+                     const struct timespec *timeout)
 {
     static const struct timespec poll = {0, 0};
     struct kaio *kaio = kaio_of(engine);

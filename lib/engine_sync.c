@@ -31,8 +31,7 @@ static struct sync_engine *sync_of(struct engine *engine)
 
 static int sync_create(const struct engine_config *config, struct engine **result)
 {
-    struct sync_engine *sync =
-        calloc(1, sizeof(*sync) + config->depth * sizeof(sync->events[0]));
+    struct sync_engine *sync = calloc(1, sizeof(*sync) + config->depth * sizeof(sync->events[0]));
 
     if (sync == NULL) {
         log_say(&config->log, AIO_LOG_ERROR, "sync: no memory for %u requests", config->depth);
@@ -74,8 +73,8 @@ static int sync_submit(struct engine *engine, struct engine_io *const *ios, unsi
     return (int)count;
 }
 
-static int sync_reap(struct engine *engine, struct engine_event *events, unsigned min,
-                     unsigned max, const struct timespec *timeout)
+static int sync_reap(struct engine *engine, struct engine_event *events, unsigned min, unsigned max,
+                     const struct timespec *timeout)
 {
     struct sync_engine *sync = sync_of(engine);
     int64_t deadline_ns = thread_deadline_ns(timeout);

@@ -58,8 +58,8 @@ static int file_options_check(const struct aio_file_options *options)
         return -EINVAL;
     if (options->reserved != 0 || (alignment & (alignment - 1)) != 0)
         return -EINVAL;
-    if (options->direct == AIO_DIRECT_STRICT ||
-        options->unaligned == AIO_UNALIGNED_PAGE_CACHE || options->grow_ahead != 0) {
+    if (options->direct == AIO_DIRECT_STRICT || options->unaligned == AIO_UNALIGNED_PAGE_CACHE ||
+        options->grow_ahead != 0) {
         log_say(&log, AIO_LOG_ERROR,
                 "AIO_DIRECT_STRICT, AIO_UNALIGNED_PAGE_CACHE and grow_ahead are not in this "
                 "version");
@@ -72,8 +72,7 @@ static int file_options_check(const struct aio_file_options *options)
     return 0;
 }
 
-static int file_options_read(struct aio_file_options *options,
-                             const struct aio_file_options *given)
+static int file_options_read(struct aio_file_options *options, const struct aio_file_options *given)
 {
     const struct aio_file_options defaults = AIO_FILE_OPTIONS_INIT;
     int error = process_init();
@@ -95,8 +94,9 @@ static int check_kind(const struct log *log, const struct stat *status)
         return -EISDIR;
     }
     if (!S_ISREG(status->st_mode) && !S_ISBLK(status->st_mode)) {
-        log_say(log, AIO_LOG_ERROR, "this is neither a regular file nor a block device: it has no "
-                                    "offsets to read and write at");
+        log_say(log, AIO_LOG_ERROR,
+                "this is neither a regular file nor a block device: it has no "
+                "offsets to read and write at");
         return -ESPIPE;
     }
     return 0;
@@ -161,8 +161,9 @@ static int file_set_up(struct aio_file *file, const struct aio_file_options *opt
     if (error != 0)
         return error;
     if ((flags & O_APPEND) != 0) {
-        log_say(&file->log, AIO_LOG_ERROR, "O_APPEND would send every write to the end, whatever "
-                                           "its offset: open without and use aio_file_append");
+        log_say(&file->log, AIO_LOG_ERROR,
+                "O_APPEND would send every write to the end, whatever "
+                "its offset: open without and use aio_file_append");
         return -EOPNOTSUPP;
     }
     file->readable = (flags & O_ACCMODE) != O_WRONLY;
@@ -263,8 +264,8 @@ static int open_gently(const char *path, int flags, mode_t mode, bool *created)
     return fd;
 }
 
-int aio_file_open(const char *path, int flags, mode_t mode,
-                  const struct aio_file_options *given, struct aio_file **result)
+int aio_file_open(const char *path, int flags, mode_t mode, const struct aio_file_options *given,
+                  struct aio_file **result)
 {
     ERRNO_GUARD;
     struct aio_file_options options;

@@ -178,8 +178,7 @@ static int begin_sync(const struct aio_file *file, uint8_t opcode, struct transf
     return atomic_load_explicit(&file->sync_error, memory_order_relaxed);
 }
 
-int file_op_begin(const struct aio_op *op, enum gate_patience patience,
-                  struct transfer *transfer)
+int file_op_begin(const struct aio_op *op, enum gate_patience patience, struct transfer *transfer)
 {
     struct aio_file *file = op->file;
     uint64_t delta = GATE_REQUEST;
@@ -192,8 +191,8 @@ int file_op_begin(const struct aio_op *op, enum gate_patience patience,
     else if (op->opcode == AIO_OP_SYNC || op->opcode == AIO_OP_DATASYNC)
         error = begin_sync(file, op->opcode, transfer);
     else
-        error = prepare(file, op->opcode, op->buf, op->len,
-                        is_append(op->opcode) ? 0 : op->offset, transfer);
+        error = prepare(file, op->opcode, op->buf, op->len, is_append(op->opcode) ? 0 : op->offset,
+                        transfer);
     if (error != 0)
         return error;
     if (is_append(op->opcode)) {
@@ -263,8 +262,7 @@ static void count(struct aio_file *file, bool read, ssize_t result)
 static void enter_blocking(struct aio_file *file)
 {
     if (!file_is_inherited(file))
-        gate_enter(&file->gate, GATE_WRITE,
-                   reaper_in_callback() ? GATE_CALLBACK_WAIT : GATE_WAIT);
+        gate_enter(&file->gate, GATE_WRITE, reaper_in_callback() ? GATE_CALLBACK_WAIT : GATE_WAIT);
 }
 
 static void leave_blocking(struct aio_file *file)
@@ -319,11 +317,9 @@ ssize_t aio_file_pwrite(struct aio_file *file, const void *buffer, size_t length
     return write_at(file, AIO_OP_WRITE, buffer, length, offset);
 }
 
-ssize_t aio_file_preadv(struct aio_file *file, const struct iovec *iov, int iov_count,
-                        off_t offset)
+ssize_t aio_file_preadv(struct aio_file *file, const struct iovec *iov, int iov_count, off_t offset)
 {
-    return iov_count < 0 ? -EINVAL
-                         : read_at(file, AIO_OP_READV, iov, (uint64_t)iov_count, offset);
+    return iov_count < 0 ? -EINVAL : read_at(file, AIO_OP_READV, iov, (uint64_t)iov_count, offset);
 }
 
 ssize_t aio_file_pwritev(struct aio_file *file, const struct iovec *iov, int iov_count,
@@ -415,8 +411,7 @@ ssize_t aio_file_append(struct aio_file *file, const void *buffer, size_t length
 ssize_t aio_file_appendv(struct aio_file *file, const struct iovec *iov, int iov_count,
                          off_t *where)
 {
-    return iov_count < 0 ? -EINVAL
-                         : append(file, AIO_OP_APPENDV, iov, (uint64_t)iov_count, where);
+    return iov_count < 0 ? -EINVAL : append(file, AIO_OP_APPENDV, iov, (uint64_t)iov_count, where);
 }
 
 /* --- sync and truncate ---------------------------------------------------------------------- */

@@ -23,8 +23,7 @@ enum gate_patience {
 
 /* Checks an operation that is to be submitted, fills transfer, counts it as in flight and, for a
  * write, enters the gate. Returns 0, or a negated errno with nothing changed. No lock held. */
-int file_op_begin(const struct aio_op *op, enum gate_patience patience,
-                  struct transfer *transfer);
+int file_op_begin(const struct aio_op *op, enum gate_patience patience, struct transfer *transfer);
 
 /* The operation has its result: leaves the gate, keeps a sync's error. The queue's lock is held;
  * does not block. */

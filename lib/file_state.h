@@ -25,8 +25,8 @@ struct aio_file {
     uint64_t epoch; /* process_epoch() of the opener */
     bool readable;
     bool writable;
-    bool device; /* a block device: fstat(2) does not know its size */
-    uint32_t direct_granted; /* enum aio_direct_granted */
+    bool device;               /* a block device: fstat(2) does not know its size */
+    uint32_t direct_granted;   /* enum aio_direct_granted */
     uint32_t direct_alignment; /* bytes: multiple of offset and length */
     struct alignment alignment;
     struct log log;

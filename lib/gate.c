@@ -7,9 +7,9 @@
  *
  * No wake-up is lost: a sleeper sets SLEEPER under the lock, then looks at the word, then sleeps,
  * which drops the lock. All that take from the word go to one atomic, so each comes either before
- * that look, and is seen, or after SLEEPER was set, and then takes the lock and broadcasts. A sleeper returns
- * only with the lock held, so the last one to leave is out of the gate's memory when close frees
- * it.
+ * that look, and is seen, or after SLEEPER was set, and then takes the lock and broadcasts. A
+ * sleeper returns only with the lock held, so the last one to leave is out of the gate's memory
+ * when close frees it.
  */
 #include "gate.h"
 
@@ -102,8 +102,8 @@ void gate_close(struct gate *gate)
             gate_sleep_until_clear(gate, GATE_WRITES_MASK);
             word = atomic_load_explicit(&gate->word, memory_order_acquire);
         } else if (atomic_compare_exchange_weak_explicit(
-                       &gate->word, &word, (word & ~GATE_WANTED) | GATE_BUSY,
-                       memory_order_acquire, memory_order_acquire)) {
+                       &gate->word, &word, (word & ~GATE_WANTED) | GATE_BUSY, memory_order_acquire,
+                       memory_order_acquire)) {
             return;
         }
     }
@@ -122,6 +122,5 @@ void gate_wait_idle(struct gate *gate)
 
 unsigned gate_requests(const struct gate *gate)
 {
-    return (unsigned)(atomic_load_explicit(&gate->word, memory_order_relaxed) &
-                      GATE_REQUESTS_MASK);
+    return (unsigned)(atomic_load_explicit(&gate->word, memory_order_relaxed) & GATE_REQUESTS_MASK);
 }

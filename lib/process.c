@@ -26,8 +26,7 @@ static atomic_uint_fast64_t forks_seen = 1;
 static void map_epoch_page(void)
 {
     size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
-    void *page =
-        mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *page = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED)
         return;

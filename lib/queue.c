@@ -216,8 +216,7 @@ static int reserve_slots(struct aio_queue *queue, struct request **slots, unsign
 }
 
 /* Writes an operation into a reserved slot; the slot is this thread's. */
-static int fill_slot(struct request *request, const struct aio_op *op,
-                     enum gate_patience patience)
+static int fill_slot(struct request *request, const struct aio_op *op, enum gate_patience patience)
 {
     int error = op_check(op, true);
 
@@ -334,8 +333,8 @@ int aio_queue_submit(struct aio_queue *queue, const struct aio_op *ops, unsigned
     if (!queue_is_ours(queue))
         return -EOWNERDEAD;
     while (taken < count) {
-        int result = submit_batch(queue, ops + taken, count - taken,
-                                  ids != NULL ? ids + taken : NULL);
+        int result =
+            submit_batch(queue, ops + taken, count - taken, ids != NULL ? ids + taken : NULL);
 
         if (result < 0)
             return taken > 0 ? (int)taken : result;

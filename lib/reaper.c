@@ -67,8 +67,8 @@ static bool slot_decided(const struct aio_queue *queue)
 {
     const struct request_table *table = &queue->table;
 
-    return table->free.count > 0 || (table->inflight == 0 && table->callbacks.count == 0 &&
-                                     queue->callbacks_running == 0);
+    return table->free.count > 0 ||
+           (table->inflight == 0 && table->callbacks.count == 0 && queue->callbacks_running == 0);
 }
 
 bool queue_waiter_ready(const void *context, const struct waiter *waiter)

@@ -39,8 +39,8 @@ void request_table_free(struct request_table *table)
 
 const uint8_t request_transitions[] = {
     [REQUEST_FREE] = 1 << REQUEST_READY,
-    [REQUEST_READY] = 1 << REQUEST_RUNNING | 1 << REQUEST_DONE | 1 << REQUEST_CALLBACK |
-                      1 << REQUEST_FREE,
+    [REQUEST_READY] =
+        1 << REQUEST_RUNNING | 1 << REQUEST_DONE | 1 << REQUEST_CALLBACK | 1 << REQUEST_FREE,
     [REQUEST_RUNNING] = 1 << REQUEST_READY | 1 << REQUEST_DONE | 1 << REQUEST_CALLBACK,
     [REQUEST_DONE] = 1 << REQUEST_FREE,
     [REQUEST_CALLBACK] = 1 << REQUEST_KEPT,

@@ -47,14 +47,14 @@ struct request {
     struct aio_file *file; /* NULL for a NOP without one */
     aio_complete_fn on_complete;
     void *context;
-    uint64_t sequence;     /* of submit: what a drain waits for */
-    int64_t submitted_ns;  /* CLOCK_MONOTONIC */
-    uint32_t generation;   /* of the slot; part of the id, never 0 */
-    uint32_t next;         /* in the list that holds it */
+    uint64_t sequence;    /* of submit: what a drain waits for */
+    int64_t submitted_ns; /* CLOCK_MONOTONIC */
+    uint32_t generation;  /* of the slot; part of the id, never 0 */
+    uint32_t next;        /* in the list that holds it */
     uint32_t previous;
     enum request_state state;
-    bool waited;           /* AIO_OP_WAITED */
-    bool claimed;          /* a thread is in wait for it */
+    bool waited;  /* AIO_OP_WAITED */
+    bool claimed; /* a thread is in wait for it */
 };
 
 /* A first-in first-out list through request.next and .previous. */

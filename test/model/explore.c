@@ -200,8 +200,8 @@ static uint64_t state_hash(void)
         hash = hash_bytes(hash, variables[index].memory, variables[index].size);
     for (int thread = 0; thread < THREADS_MAX; thread++) {
         struct model_thread *one = &world.threads[thread];
-        uintptr_t marks[5] = {one->status, (uintptr_t)one->mutex, (uintptr_t)one->cond,
-                              one->timed, one->timed_out};
+        uintptr_t marks[5] = {one->status, (uintptr_t)one->mutex, (uintptr_t)one->cond, one->timed,
+                              one->timed_out};
 
         hash = hash_bytes(hash, marks, sizeof(marks));
         if (one->status == ABSENT || one->status == DONE)

@@ -28,10 +28,10 @@ struct model_environment {
 
 struct model_scenario {
     const char *name;
-    void (*setup)(void);      /* before any thread runs; takes no steps */
-    void (*bodies[4])(void);  /* the threads; NULL ends the list */
-    void (*check)(void);      /* when all threads are through */
-    bool time_passes;         /* waits with a deadline may time out at any moment */
+    void (*setup)(void);     /* before any thread runs; takes no steps */
+    void (*bodies[4])(void); /* the threads; NULL ends the list */
+    void (*check)(void);     /* when all threads are through */
+    bool time_passes;        /* waits with a deadline may time out at any moment */
     struct model_environment environment;
 };
 

@@ -99,10 +99,10 @@ static struct model {
     unsigned ring_count;
     bool woken;
     bool reaping;
-    unsigned partial_left;   /* completions that may still be partial */
-    int refuse;              /* what submit says to a write, once */
+    unsigned partial_left; /* completions that may still be partial */
+    int refuse;            /* what submit says to a write, once */
     unsigned refuse_left;
-    unsigned slow_tag;       /* completes only once held_back says so; DEPTH: none */
+    unsigned slow_tag; /* completes only once held_back says so; DEPTH: none */
     unsigned slow_needs_marks;
 } model;
 
@@ -113,8 +113,7 @@ static struct aio_queue *the_queue(void)
 }
 #endif
 
-int file_op_begin(const struct aio_op *op, enum gate_patience patience,
-                  struct transfer *transfer)
+int file_op_begin(const struct aio_op *op, enum gate_patience patience, struct transfer *transfer)
 {
     (void)patience;
     transfer_init(transfer, op->opcode, 3, op->offset);
@@ -420,8 +419,8 @@ static void check_two_callbacks(void)
 /* A callback that submits into its kept slot, while another thread wants one. */
 static void follow_up_callback(const struct aio_completion *completion)
 {
-    struct aio_op op = {.opcode = AIO_OP_READ, .file = &model.file, .len = 2,
-                        .on_complete = count_callback};
+    struct aio_op op = {
+        .opcode = AIO_OP_READ, .file = &model.file, .len = 2, .on_complete = count_callback};
 
     model_expect(completion->result == 2, "a callback's result");
     model_expect(aio_queue_submit(model.queue, &op, 1, NULL) == 1, "the kept slot");
@@ -623,36 +622,96 @@ static void wait_briefly(void)
     }
 
 static const struct model_scenario scenarios[] = {
-    {"two threads submit and wait", setup_plain,
-     {submit_and_wait_0, submit_and_wait_1, destroy_after_2}, check_two_results, false, DEVICE},
-    {"a transfer in two parts", setup_partial,
-     {submit_and_wait_0, submit_and_wait_1, destroy_after_2}, check_two_results, false, DEVICE},
-    {"reap two, wait for one of them", setup_two_in_flight,
-     {reap_two, wait_for_1, destroy_after_2}, check_two_results, false, DEVICE},
-    {"callback and drain beside a waiter", setup_partial,
-     {callback_0, submit_and_wait_1, destroy_after_2}, check_callback_and_result, false, DEVICE},
-    {"two callbacks, one slot", setup_one_slot,
-     {callback_only_0, callback_only_1, destroy_after_2}, check_two_callbacks, false, DEVICE},
-    {"a callback submits into its slot", setup_one_slot,
-     {callback_chain, callback_only_1, destroy_after_2}, check_two_callbacks, false, DEVICE},
-    {"the engine refuses while a holder sleeps", setup_refusal,
-     {submit_refused, reap_one_mark, wait_for_slow, destroy_after_3}, check_two_results, false, DEVICE},
-    {"a waiter comes while a reap sleeps for two", setup_claim,
-     {reap_two, wait_for_0_mark, destroy_after_2}, check_three_results, false, DEVICE},
-    {"a reap's last result is claimed", setup_taken_away,
-     {reap_until_claimed, claim_0, destroy_after_2}, check_destroyed, false, DEVICE},
-    {"a reap after a claim", setup_taken_away,
-     {reap_after_claim, claim_0, destroy_after_2}, check_destroyed, false, DEVICE},
-    {"destroy while a thread waits", setup_one_in_flight,
-     {claim_0, destroy_under_waiter}, check_destroyed, false, DEVICE},
-    {"close waits for what nobody reaps", setup_close,
-     {close_file, reap_rest}, check_two_results, false, DEVICE},
-    {"close beside a reap for two", setup_close_beside_reap,
-     {close_file, reap_two_beside_close, destroy_after_2}, check_two_results, false, DEVICE},
-    {"no room in the engine", setup_no_room,
-     {write_and_wait, submit_and_wait_1, destroy_after_2}, check_two_results, true, DEVICE},
-    {"waits whose time passes", setup_plain,
-     {wait_briefly, submit_and_wait_1, destroy_after_2}, check_two_results, true, DEVICE},
+    {"two threads submit and wait",
+     setup_plain,
+     {submit_and_wait_0, submit_and_wait_1, destroy_after_2},
+     check_two_results,
+     false,
+     DEVICE},
+    {"a transfer in two parts",
+     setup_partial,
+     {submit_and_wait_0, submit_and_wait_1, destroy_after_2},
+     check_two_results,
+     false,
+     DEVICE},
+    {"reap two, wait for one of them",
+     setup_two_in_flight,
+     {reap_two, wait_for_1, destroy_after_2},
+     check_two_results,
+     false,
+     DEVICE},
+    {"callback and drain beside a waiter",
+     setup_partial,
+     {callback_0, submit_and_wait_1, destroy_after_2},
+     check_callback_and_result,
+     false,
+     DEVICE},
+    {"two callbacks, one slot",
+     setup_one_slot,
+     {callback_only_0, callback_only_1, destroy_after_2},
+     check_two_callbacks,
+     false,
+     DEVICE},
+    {"a callback submits into its slot",
+     setup_one_slot,
+     {callback_chain, callback_only_1, destroy_after_2},
+     check_two_callbacks,
+     false,
+     DEVICE},
+    {"the engine refuses while a holder sleeps",
+     setup_refusal,
+     {submit_refused, reap_one_mark, wait_for_slow, destroy_after_3},
+     check_two_results,
+     false,
+     DEVICE},
+    {"a waiter comes while a reap sleeps for two",
+     setup_claim,
+     {reap_two, wait_for_0_mark, destroy_after_2},
+     check_three_results,
+     false,
+     DEVICE},
+    {"a reap's last result is claimed",
+     setup_taken_away,
+     {reap_until_claimed, claim_0, destroy_after_2},
+     check_destroyed,
+     false,
+     DEVICE},
+    {"a reap after a claim",
+     setup_taken_away,
+     {reap_after_claim, claim_0, destroy_after_2},
+     check_destroyed,
+     false,
+     DEVICE},
+    {"destroy while a thread waits",
+     setup_one_in_flight,
+     {claim_0, destroy_under_waiter},
+     check_destroyed,
+     false,
+     DEVICE},
+    {"close waits for what nobody reaps",
+     setup_close,
+     {close_file, reap_rest},
+     check_two_results,
+     false,
+     DEVICE},
+    {"close beside a reap for two",
+     setup_close_beside_reap,
+     {close_file, reap_two_beside_close, destroy_after_2},
+     check_two_results,
+     false,
+     DEVICE},
+    {"no room in the engine",
+     setup_no_room,
+     {write_and_wait, submit_and_wait_1, destroy_after_2},
+     check_two_results,
+     true,
+     DEVICE},
+    {"waits whose time passes",
+     setup_plain,
+     {wait_briefly, submit_and_wait_1, destroy_after_2},
+     check_two_results,
+     true,
+     DEVICE},
 };
 
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
@@ -685,7 +744,8 @@ int main(int argc, char **argv)
             break;
     }
     if (planted) {
-        printf("%s\n", found > 0 ? "the planted fault was found" : "THE PLANTED FAULT WAS NOT FOUND");
+        printf("%s\n",
+               found > 0 ? "the planted fault was found" : "THE PLANTED FAULT WAS NOT FOUND");
         return found > 0 ? 0 : 1;
     }
     return found + wrong > 0 ? 1 : 0;

@@ -80,8 +80,7 @@ int64_t handle_batched(struct bench *bench, unsigned depth, uint64_t seed)
     for (unsigned done = 0; done < bench->count; done += depth) {
         for (unsigned slot = 0; slot < depth; slot++)
             handle->ops[slot].offset = (int64_t)next_offset(&seed, bench->blocks);
-        must(aio_queue_submit(handle->queue, handle->ops, depth, NULL), depth,
-             "aio_queue_submit");
+        must(aio_queue_submit(handle->queue, handle->ops, depth, NULL), depth, "aio_queue_submit");
         must(aio_queue_reap(handle->queue, handle->completions, depth, depth, NULL), depth,
              "aio_queue_reap");
         for (unsigned slot = 0; slot < depth; slot++)

@@ -34,8 +34,8 @@ void must(int64_t result, int64_t expected, const char *what)
 {
     if (result == expected)
         return;
-    fprintf(stderr, "aiofile-overhead: %s: %" PRId64 " (%s) where %" PRId64 " was expected\n",
-            what, result, result < 0 ? strerrorname_np((int)-result) : "", expected);
+    fprintf(stderr, "aiofile-overhead: %s: %" PRId64 " (%s) where %" PRId64 " was expected\n", what,
+            result, result < 0 ? strerrorname_np((int)-result) : "", expected);
     exit(2);
 }
 
