@@ -4,6 +4,7 @@
  */
 #include "engine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,8 +135,10 @@ int aio_engine_probe(enum aio_engine engine, char *reason, size_t reason_size)
     error = process_init();
     if (error == 0)
         error = engine_create(engine, &config, &context);
-    if (error == 0)
+    if (error == 0) {
+        assert(context != NULL);
         context->ops->destroy(context);
+    }
     if (reason == NULL || reason_size == 0)
         return error;
     if (error == 0)
