@@ -74,7 +74,8 @@ struct engine_ops {
     /* Collects up to max events, waiting for min (0 to max) or until the time is over (NULL: for
      * ever; relative). Holder only. Returns how many; fewer than min, even 0, after wake() or when
      * the time is over; or -EINTR, with none collected. Other errors are the engine's end: they
-     * cannot happen while the preconditions hold. */
+     * cannot happen while the preconditions hold. With min 0 it never sleeps, and is called with
+     * the queue's lock held. */
     int (*reap)(struct engine *engine, struct engine_event *events, unsigned min, unsigned max,
                 const struct timespec *timeout);
 

@@ -226,19 +226,14 @@ static const struct timespec *reap_limit(const struct aio_queue *queue, int64_t 
     return limit;
 }
 
-/* The holder reaps: at least min events, unless the deadline (0: do not sleep) or an interrupt
- * comes first. Lock held, dropped meanwhile. Returns false when the deadline is over. */
-static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns,
-                      uint64_t *reaped_count)
+/* Sleeps in the engine for at least min events. Lock held, dropped meanwhile. */
+static int reap_asleep(struct aio_queue *queue, struct engine_event *events, unsigned min,
+                       int64_t deadline_ns)
 {
-    struct engine_event events[QUEUE_BATCH];
     struct timespec limit_memory;
     const struct timespec *limit = reap_limit(queue, deadline_ns, &limit_memory);
     int count;
 
-    if (deadline_ns == 0)
-        min = 0;
-    assert(queue->token.held);
     queue->token.sleeping_for = min;
     queue->token.interrupted = false;
     thread_mutex_unlock(&queue->lock);
@@ -246,6 +241,22 @@ static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns
     thread_mutex_lock(&queue->lock);
     queue->token.sleeping_for = 0;
     queue->interrupt_owed = false;
+    return count;
+}
+
+/* The holder reaps what is there; if nothing is, it sleeps for at least min events, unless the
+ * deadline (0: do not sleep) or an interrupt comes first. Lock held, dropped only to sleep.
+ * Returns false when the deadline is over. */
+static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns,
+                      uint64_t *reaped_count)
+{
+    struct engine_event events[QUEUE_BATCH];
+    int count;
+
+    assert(queue->token.held);
+    count = queue->engine->ops->reap(queue->engine, events, 0, QUEUE_BATCH, NULL);
+    if (count <= 0 && deadline_ns != 0)
+        count = reap_asleep(queue, events, min, deadline_ns);
     for (int index = 0; index < count; index++)
         take_event(queue, &events[index]);
     if (count > 0) {

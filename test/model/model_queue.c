@@ -177,9 +177,10 @@ static int model_reap(struct engine *engine, struct engine_event *events, unsign
     (void)engine;
     model_expect(!model.reaping, "two threads reap at once");
     model.reaping = true;
-    model_wait_until("return from the engine's reap", reap_may_return, &call);
+    if (min > 0)
+        model_wait_until("return from the engine's reap", reap_may_return, &call);
     model.reaping = false;
-    model.woken = false;
+    model.woken &= min == 0;
     count = model.ring_count < max ? model.ring_count : max;
     memcpy(events, model.ring, count * sizeof(events[0]));
     model.ring_count = 0;
