@@ -82,7 +82,7 @@ ssize_t engine_execute_plain(struct engine *engine, const struct engine_io *io)
     case AIO_OP_NOP:
         return 0;
     case AIO_OP_READ:
-        /* pread(2) when no flag is asked for: preadv2 costs an iovec and a copy more. */
+        /* Scalar transfers carry no flags: preadv2 would cost an iovec and a copy more. */
         result = pread(io->fd, io->buf, io->len, io->offset);
         break;
     case AIO_OP_WRITE:

@@ -64,7 +64,7 @@ struct engine_ops {
     /* Frees a context. Before: nothing is in flight, nobody is in another call of it. */
     void (*destroy)(struct engine *engine);
 
-    /* Starts transfers, in order. Before: fewer than depth - count are in flight, no tag twice;
+    /* Starts transfers, in order. Before: at most depth - count are in flight, no tag twice;
      * ios and what they point to stay until the event of each. After: returns how many were
      * started (1 to count), each of which gives exactly one event to reap, perhaps before submit
      * returns; or a negated errno, with none started, that concerns ios[0] alone, except

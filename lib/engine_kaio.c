@@ -27,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "errno_guard.h"
@@ -96,8 +95,8 @@ static void kaio_explain(const struct engine_config *config, int error)
                 config->depth, used, limit, limit > 0 ? limit * 2 : 1048576L);
     else if (error == -ENOSYS || error == -EPERM)
         log_say(&config->log, AIO_LOG_ERROR,
-                "kaio: io_setup is refused (%s): the kernel lacks CONFIG_AIO or a sandbox filters "
-                "it; use another engine",
+                "kaio: kernel AIO does not work here (%s): the kernel is older than 5.8, lacks "
+                "CONFIG_AIO, or a sandbox filters io_setup; use another engine",
                 strerrorname_np(-error));
     else
         log_say(&config->log, AIO_LOG_ERROR, "kaio: no context for %u requests: %s", config->depth,
@@ -116,6 +115,19 @@ static struct kaio_ring *kaio_ring_proven(io_context_t context)
     return ring;
 }
 
+/* Posts a wake and takes its event: kernels before 5.8 refuse to read an eventfd so, and without a
+ * wake a thread asleep in io_getevents could not be called back. */
+static int kaio_try_wake(struct kaio *kaio)
+{
+    struct iocb *wake = &kaio->wake_iocb;
+    struct io_event event;
+    int posted = io_submit(kaio->context, 1, &wake);
+
+    if (posted != 1)
+        return posted < 0 ? posted : -EAGAIN;
+    return io_getevents(kaio->context, 1, 1, &event, NULL) == 1 ? 0 : -EIO;
+}
+
 static int kaio_open(struct kaio *kaio, const struct engine_config *config)
 {
     int error;
@@ -130,9 +142,15 @@ static int kaio_open(struct kaio *kaio, const struct engine_config *config)
         close(kaio->wake_fd);
         return error;
     }
-    kaio->ring = kaio_ring_proven(kaio->context);
     io_prep_pread(&kaio->wake_iocb, kaio->wake_fd, &kaio->wake_sink, sizeof(kaio->wake_sink), 0);
     kaio->wake_iocb.data = (void *)KAIO_WAKE_DATA;
+    error = kaio_try_wake(kaio);
+    if (error < 0) {
+        io_destroy(kaio->context);
+        close(kaio->wake_fd);
+        return error == -EINVAL ? -ENOSYS : error;
+    }
+    kaio->ring = kaio_ring_proven(kaio->context);
     return 0;
 }
 

@@ -14,6 +14,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -120,6 +122,7 @@ static int grant_direct(struct aio_file *file, const struct aio_file_options *op
         return 0;
     if (options->direct == AIO_DIRECT_PREFERRED && fcntl(file->fd, F_SETFL, flags) == 0) {
         file->direct_granted = AIO_DIRECT_REFUSED;
+        file->alignment = ALIGNMENT_NONE;
         log_say(&file->log, AIO_LOG_WARNING,
                 "the file system refuses O_DIRECT for this file: the page cache is used");
         return 0;
@@ -197,7 +200,7 @@ static struct aio_file *file_new(const struct aio_file_options *options)
         atomic_init(&file->queue, options->queue);
     }
     gate_init(&file->gate);
-    thread_mutex_init(&file->queue_lock);
+    thread_mutex_init(&file->sync_lock);
     thread_mutex_init(&file->cursor_lock);
     thread_mutex_init(&file->append_lock);
     return file;
@@ -208,7 +211,7 @@ static void file_free(struct aio_file *file)
 {
     if (!file_is_inherited(file)) {
         gate_destroy(&file->gate);
-        thread_mutex_destroy(&file->queue_lock);
+        thread_mutex_destroy(&file->sync_lock);
         thread_mutex_destroy(&file->cursor_lock);
         thread_mutex_destroy(&file->append_lock);
     }
@@ -232,7 +235,7 @@ static int open_unblocked(const char *path, int flags, mode_t mode)
     if (errno == ENXIO && stat(path, &status) == 0 &&
         (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode)))
         return -ESPIPE;
-    return errno == EISDIR ? -EISDIR : -errno;
+    return -errno;
 }
 
 /*
@@ -242,7 +245,8 @@ static int open_unblocked(const char *path, int flags, mode_t mode)
  */
 static int open_gently(const char *path, int flags, mode_t mode, bool *created)
 {
-    const int plain = (flags & ~(O_DIRECT | O_TRUNC | O_CREAT | O_EXCL)) | O_CLOEXEC;
+    const int plain = (flags & ~(O_DIRECT | O_TRUNC | O_CREAT | O_EXCL)) | O_CLOEXEC | O_NOCTTY;
+    bool dangling;
     int fd;
 
     *created = false;
@@ -256,12 +260,45 @@ static int open_gently(const char *path, int flags, mode_t mode, bool *created)
             return fd;
         fd = open_unblocked(path, plain | O_CREAT | O_EXCL, mode);
         *created = fd >= 0;
-        /* Somebody else made it meanwhile: it is there now, unless it is gone again. A dangling
-         * symbolic link is both for ever, and gets the kernel's own answer. */
-    } while (fd == -EEXIST && (flags & O_EXCL) == 0 && access(path, F_OK) == 0);
-    if (fd == -EEXIST && (flags & O_EXCL) == 0)
+        /* There, but not there: a symbolic link to nothing, or somebody made it meanwhile. */
+        dangling = fd == -EEXIST && (flags & O_EXCL) == 0 && access(path, F_OK) != 0;
+    } while (fd == -EEXIST && (flags & O_EXCL) == 0 && !dangling);
+    if (dangling) {
         fd = open_unblocked(path, plain | O_CREAT, mode);
+        *created = fd >= 0;
+    }
     return fd;
+}
+
+/* Takes back a file that this open made: by the name that the kernel has for it, which behind a
+ * symbolic link is not the caller's, and only if that name is still this file. */
+static void uncreate(int fd)
+{
+    char link[32];
+    char name[PATH_MAX];
+    struct stat opened;
+    struct stat named;
+    ssize_t length;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    length = readlink(link, name, sizeof(name) - 1);
+    if (length < 0)
+        return;
+    name[length] = '\0';
+    if (fstat(fd, &opened) != 0 || lstat(name, &named) != 0 || opened.st_size != 0)
+        return;
+    if (opened.st_dev == named.st_dev && opened.st_ino == named.st_ino)
+        unlink(name);
+}
+
+static int truncate_opened(const struct aio_file *file)
+{
+    int error;
+
+    do {
+        error = ftruncate(file->fd, 0) == 0 ? 0 : -errno;
+    } while (error == -EINTR);
+    return error;
 }
 
 int aio_file_open(const char *path, int flags, mode_t mode, const struct aio_file_options *given,
@@ -270,13 +307,13 @@ int aio_file_open(const char *path, int flags, mode_t mode, const struct aio_fil
     ERRNO_GUARD;
     struct aio_file_options options;
     struct aio_file *file;
-    bool created;
+    bool created = false;
     int error;
 
     if (result == NULL)
         return -EINVAL;
     *result = NULL;
-    if (path == NULL)
+    if (path == NULL || ((flags & O_TRUNC) != 0 && (flags & O_ACCMODE) == O_RDONLY))
         return -EINVAL;
     error = file_options_read(&options, given);
     if (error != 0)
@@ -286,13 +323,13 @@ int aio_file_open(const char *path, int flags, mode_t mode, const struct aio_fil
         return -ENOMEM;
     file->fd = open_gently(path, flags, mode, &created);
     error = file->fd < 0 ? file->fd : file_set_up(file, &options);
-    if (error == 0 && (flags & O_TRUNC) != 0 && !created && file->writable && !file->device)
-        error = ftruncate(file->fd, 0) == 0 ? 0 : -errno;
+    if (error == 0 && (flags & O_TRUNC) != 0 && !created && !file->device)
+        error = truncate_opened(file);
     if (error != 0) {
+        if (created)
+            uncreate(file->fd);
         if (file->fd >= 0)
             close(file->fd);
-        if (created)
-            unlink(path);
         file_free(file);
         return error;
     }
@@ -366,13 +403,15 @@ off_t aio_file_size(struct aio_file *file)
 int aio_file_info(struct aio_file *file, struct aio_file_info *result)
 {
     struct aio_file_info info;
+    struct aio_queue *queue;
 
     if (file == NULL || result == NULL)
         return -EINVAL;
+    queue = atomic_load_explicit(&file->queue, memory_order_acquire);
     memset(&info, 0, sizeof(info));
     info.size = sizeof(info);
     info.direct_granted = file->direct_granted;
-    info.engine = file->ops->id;
+    info.engine = queue != NULL ? queue->engine->ops->id : file->ops->id;
     info.memory_alignment = file->alignment.memory;
     info.required_alignment = file->alignment.required;
     info.preferred_alignment = file->alignment.preferred;
@@ -387,26 +426,42 @@ int aio_file_info(struct aio_file *file, struct aio_file_info *result)
     return options_write(result, sizeof(size_t), &info, sizeof(info));
 }
 
-struct aio_queue *aio_file_queue(struct aio_file *file)
+/* Makes the private queue. The log speaks, so no lock is held: two threads may both make one, and
+ * the first one's counts. */
+static struct aio_queue *make_queue(struct aio_file *file)
 {
     struct aio_queue_options options = AIO_QUEUE_OPTIONS_INIT;
+    struct aio_queue *fresh;
+    struct aio_queue *queue = NULL;
+
+    options.engine = file->queue_engine;
+    options.depth = file->queue_depth;
+    options.log = file->log.fn;
+    options.log_context = file->log.context;
+    if (aio_queue_create(&options, &fresh) != 0)
+        return NULL;
+    if (atomic_compare_exchange_strong_explicit(&file->queue, &queue, fresh, memory_order_acq_rel,
+                                                memory_order_acquire))
+        return fresh;
+    aio_queue_destroy(fresh, 0);
+    return queue;
+}
+
+struct aio_queue *aio_file_queue(struct aio_file *file)
+{
     struct aio_queue *queue;
 
     if (file == NULL)
         return NULL;
     queue = atomic_load_explicit(&file->queue, memory_order_acquire);
-    if (queue != NULL || file_is_inherited(file))
+    if (queue != NULL)
         return queue;
-    options.engine = file->queue_engine;
-    options.depth = file->queue_depth;
-    options.log = file->log.fn;
-    options.log_context = file->log.context;
-    thread_mutex_lock(&file->queue_lock);
-    queue = atomic_load_explicit(&file->queue, memory_order_relaxed);
-    if (queue == NULL && aio_queue_create(&options, &queue) == 0)
-        atomic_store_explicit(&file->queue, queue, memory_order_release);
-    thread_mutex_unlock(&file->queue_lock);
-    return queue;
+    if (file_is_inherited(file)) {
+        log_say(&file->log, AIO_LOG_ERROR,
+                "a forked child has no queue for a file of its parent: open the file again");
+        return NULL;
+    }
+    return make_queue(file);
 }
 
 /* --- the cursor ----------------------------------------------------------------------------- */
@@ -455,11 +510,14 @@ off_t aio_file_seek(struct aio_file *file, off_t offset, int whence)
 
 static void wait_for_requests(struct aio_file *file)
 {
-    if (gate_requests(&file->gate) == 0)
-        return;
-    queues_hasten_begin();
+    bool hasten = gate_requests(&file->gate) > 0;
+
+    if (hasten)
+        queues_hasten_begin();
+    /* Also where the count is 0 already: whoever counted down last may still be in there. */
     gate_wait_idle(&file->gate);
-    queues_hasten_end();
+    if (hasten)
+        queues_hasten_end();
 }
 
 int aio_file_close(struct aio_file *file)

@@ -5,10 +5,12 @@
  *
  *   prepare        arguments, direction, alignment -> a struct transfer
  *   append_place   where an append goes
- *   file_op_begin  the same for a submitted operation; file_op_end when it has its result
+ *   file_op_begin  the same for a submitted operation; file_op_enter lets it run, file_op_end when
+ *                  it has its result
  *   blocking calls run on the caller's thread: one system call, more where the kernel moved a part
  *
- * Lock order: append's place, gate, cursor.
+ * Lock order: gate, then append's place or the cursor. A place that were taken before the gate
+ * would be an old one once a truncate is through.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,35 +25,46 @@
 
 /* --- checks --------------------------------------------------------------------------------- */
 
-static int refuse_unaligned(const struct aio_file *file, const char *what, uint64_t value,
-                            uint32_t alignment)
+/* What does not fit the alignment, for the log: it is told once no lock is held. */
+struct misfit {
+    const char *what; /* NULL: nothing */
+    uint64_t value;
+    uint32_t alignment; /* bytes */
+};
+
+static int misfits(struct misfit *misfit, const char *what, uint64_t value, uint32_t alignment)
 {
-    log_say(&file->log, AIO_LOG_ERROR,
-            "%s %llu is not a multiple of %u bytes, which this direct file needs for it: align it "
-            "(aio_file_info gives the alignments, aio_buffer_alloc aligned memory) or open with "
-            "AIO_DIRECT_NEVER",
-            what, (unsigned long long)value, alignment);
+    *misfit = (struct misfit){what, value, alignment};
     return -EINVAL;
 }
 
-static int check_memory(const struct aio_file *file, const void *memory, uint64_t length)
+static void tell_misfit(const struct aio_file *file, const struct misfit *misfit)
 {
-    uint64_t misfit = ((uintptr_t)memory & (file->alignment.memory - 1)) |
-                      (length & (file->direct_alignment - 1));
+    if (misfit->what != NULL)
+        log_say(&file->log, AIO_LOG_ERROR,
+                "%s %llu is not a multiple of %u bytes, which this direct file needs for it: align "
+                "it (aio_file_info gives the alignments, aio_buffer_alloc aligned memory) or open "
+                "with AIO_DIRECT_NEVER",
+                misfit->what, (unsigned long long)misfit->value, misfit->alignment);
+}
 
-    if (memory != NULL && misfit == 0)
-        return 0;
-    if (length == 0)
+static int check_memory(const struct aio_file *file, const void *memory, uint64_t length,
+                        struct misfit *misfit)
+{
+    uint64_t odd_memory = (uintptr_t)memory & (file->alignment.memory - 1);
+    uint64_t odd_length = length & (file->direct_alignment - 1);
+
+    if ((memory != NULL && (odd_memory | odd_length) == 0) || length == 0)
         return 0;
     if (memory == NULL)
         return -EINVAL;
-    if ((length & (file->direct_alignment - 1)) != 0)
-        return refuse_unaligned(file, "length", length, file->direct_alignment);
-    return refuse_unaligned(file, "memory address", (uintptr_t)memory, file->alignment.memory);
+    if (odd_length != 0)
+        return misfits(misfit, "length", length, file->direct_alignment);
+    return misfits(misfit, "memory address", (uintptr_t)memory, file->alignment.memory);
 }
 
 static int check_vectors(const struct aio_file *file, const struct iovec *iov, uint64_t count,
-                         uint64_t *total)
+                         uint64_t *total, struct misfit *misfit)
 {
     *total = 0;
     if (count > TRANSFER_IOV_MAX || (iov == NULL && count > 0))
@@ -61,7 +74,7 @@ static int check_vectors(const struct aio_file *file, const struct iovec *iov, u
 
         if (iov[index].iov_len > SSIZE_MAX - *total)
             return -EINVAL;
-        error = check_memory(file, iov[index].iov_base, iov[index].iov_len);
+        error = check_memory(file, iov[index].iov_base, iov[index].iov_len, misfit);
         if (error != 0)
             return error;
         *total += iov[index].iov_len;
@@ -69,12 +82,13 @@ static int check_vectors(const struct aio_file *file, const struct iovec *iov, u
     return 0;
 }
 
-static int check_range(const struct aio_file *file, int64_t offset, uint64_t length)
+static int check_range(const struct aio_file *file, int64_t offset, uint64_t length,
+                       struct misfit *misfit)
 {
     if (offset < 0 || length > (uint64_t)(INT64_MAX - offset))
         return -EINVAL;
     if ((offset & (file->direct_alignment - 1)) != 0 && length > 0)
-        return refuse_unaligned(file, "offset", (uint64_t)offset, file->direct_alignment);
+        return misfits(misfit, "offset", (uint64_t)offset, file->direct_alignment);
     return 0;
 }
 
@@ -89,63 +103,89 @@ static int check_direction(const struct aio_file *file, const struct transfer *t
 
 /* Fills a transfer for vectors at offset; for appends the offset comes later. */
 static int prepare_vectors(const struct aio_file *file, const struct iovec *iov, uint64_t count,
-                           struct transfer *transfer)
+                           struct transfer *transfer, struct misfit *misfit)
 {
     uint64_t total;
-    int error = check_vectors(file, iov, count, &total);
+    int error = check_vectors(file, iov, count, &total, misfit);
 
     if (error == 0)
-        error = check_range(file, transfer->offset, total);
+        error = check_range(file, transfer->offset, total, misfit);
     if (error == 0)
         transfer_set_vectors(transfer, iov, count, total);
     return error;
 }
 
 static int prepare_buffer(const struct aio_file *file, const void *buffer, uint64_t length,
-                          struct transfer *transfer)
+                          struct transfer *transfer, struct misfit *misfit)
 {
-    int error = length > SSIZE_MAX ? -EINVAL : check_memory(file, buffer, length);
+    int error = length > SSIZE_MAX ? -EINVAL : check_memory(file, buffer, length, misfit);
 
     if (error == 0)
-        error = check_range(file, transfer->offset, length);
+        error = check_range(file, transfer->offset, length, misfit);
     if (error == 0)
         transfer_set_buffer(transfer, (void *)(uintptr_t)buffer, length);
     return error;
 }
 
-/* Fills a transfer for what len counts: bytes, or vectors. */
-static int prepare(const struct aio_file *file, uint8_t opcode, const void *memory, uint64_t len,
-                   int64_t offset, struct transfer *transfer)
+/* What is to be moved: len counts bytes, or vectors. */
+struct span {
+    uint8_t opcode;
+    const void *memory;
+    uint64_t len;
+};
+
+/* Fills a transfer of a span at offset. *misfit is set where an alignment is in the way. */
+static int prepare(const struct aio_file *file, const struct span *span, int64_t offset,
+                   struct transfer *transfer, struct misfit *misfit)
 {
     int error;
 
-    transfer_init(transfer, opcode, file->fd, offset);
+    misfit->what = NULL;
+    transfer_init(transfer, span->opcode, file->fd, offset);
     transfer->alignment = file->alignment.required;
     error = check_direction(file, transfer);
     if (error != 0)
         return error;
-    if (opcode == AIO_OP_READV || opcode == AIO_OP_WRITEV || opcode == AIO_OP_APPENDV)
-        return prepare_vectors(file, memory, len, transfer);
-    return prepare_buffer(file, memory, len, transfer);
+    if (span->opcode == AIO_OP_READV || span->opcode == AIO_OP_WRITEV ||
+        span->opcode == AIO_OP_APPENDV)
+        return prepare_vectors(file, span->memory, span->len, transfer, misfit);
+    return prepare_buffer(file, span->memory, span->len, transfer, misfit);
+}
+
+/* A file may end anywhere, and whoever reads to its end stands at an offset that fits nothing:
+ * there is nothing to read from there on. */
+static bool reads_nothing(struct aio_file *file, off_t offset)
+{
+    if (offset < 0 || (offset & (file->direct_alignment - 1)) == 0 || !file->readable)
+        return false;
+    return aio_file_size(file) <= offset;
 }
 
 /* --- appends -------------------------------------------------------------------------------- */
 
-/*
- * Gives an append its place. While others are in flight it goes behind them; otherwise to where
- * the file ends now, whatever became of earlier ones.
- */
-static int append_place(struct aio_file *file, struct transfer *transfer)
+static bool is_append(uint8_t opcode)
 {
+    return opcode == AIO_OP_APPEND || opcode == AIO_OP_APPENDV;
+}
+
+/*
+ * Gives an append its place, once it is through the gate: where the file ends now, whatever became
+ * of earlier appends, but behind those that are in flight.
+ */
+static int append_place(struct aio_file *file, struct transfer *transfer, struct misfit *misfit)
+{
+    bool alone = file_is_inherited(file);
     off_t end;
     int error = 0;
 
     file_lock(file, &file->append_lock);
-    end = file->appends_inflight > 0 ? file->append_end : aio_file_size(file);
+    end = aio_file_size(file);
     if (end < 0)
         error = (int)end;
+    else if (!alone && file->appends_inflight > 0 && file->append_end > end)
+        end = file->append_end;
     if (error == 0)
-        error = check_range(file, end, transfer->total);
+        error = check_range(file, end, transfer->total, misfit);
     if (error == 0) {
         transfer_set_offset(transfer, end);
         file->append_end = end + (off_t)transfer->total;
@@ -155,19 +195,11 @@ static int append_place(struct aio_file *file, struct transfer *transfer)
     return error;
 }
 
-/* An append is done; or it was not started, and gives its place back if it is still the last. */
-static void append_leave(struct aio_file *file, const struct transfer *transfer, bool started)
+static void append_leave(struct aio_file *file)
 {
     file_lock(file, &file->append_lock);
     file->appends_inflight--;
-    if (!started && file->append_end == transfer->offset + (off_t)transfer->total)
-        file->append_end = transfer->offset;
     file_unlock(file, &file->append_lock);
-}
-
-static bool is_append(uint8_t opcode)
-{
-    return opcode == AIO_OP_APPEND || opcode == AIO_OP_APPENDV;
 }
 
 /* --- submitted operations ------------------------------------------------------------------- */
@@ -178,10 +210,11 @@ static int begin_sync(const struct aio_file *file, uint8_t opcode, struct transf
     return atomic_load_explicit(&file->sync_error, memory_order_relaxed);
 }
 
-int file_op_begin(const struct aio_op *op, enum gate_patience patience, struct transfer *transfer)
+int file_op_begin(const struct aio_op *op, struct transfer *transfer)
 {
     struct aio_file *file = op->file;
-    uint64_t delta = GATE_REQUEST;
+    struct span span = {op->opcode, op->buf, op->len};
+    struct misfit misfit = {0};
     int error = 0;
 
     if (file == NULL || file_is_inherited(file))
@@ -191,48 +224,79 @@ int file_op_begin(const struct aio_op *op, enum gate_patience patience, struct t
     else if (op->opcode == AIO_OP_SYNC || op->opcode == AIO_OP_DATASYNC)
         error = begin_sync(file, op->opcode, transfer);
     else
-        error = prepare(file, op->opcode, op->buf, op->len, is_append(op->opcode) ? 0 : op->offset,
-                        transfer);
+        error = prepare(file, &span, is_append(op->opcode) ? 0 : op->offset, transfer, &misfit);
+    if (error == 0)
+        gate_add_request(&file->gate);
+    else
+        tell_misfit(file, &misfit);
+    return error;
+}
+
+int file_op_enter(struct aio_file *file, struct transfer *transfer)
+{
+    struct misfit misfit = {0};
+    int error;
+
+    if (!transfer_is_write(transfer))
+        return 0;
+    error = gate_enter(&file->gate, GATE_TRY, &transfer->phase);
     if (error != 0)
         return error;
-    if (is_append(op->opcode)) {
-        error = append_place(file, transfer);
-        if (error != 0)
-            return error;
+    if (is_append(transfer->opcode))
+        error = append_place(file, transfer, &misfit);
+    if (error != 0) {
+        gate_leave(&file->gate, transfer->phase);
+        tell_misfit(file, &misfit);
+        return error;
     }
-    if (transfer_is_write(transfer))
-        delta += GATE_WRITE;
-    error = gate_enter(&file->gate, delta, patience);
-    if (error != 0 && is_append(op->opcode))
-        append_leave(file, transfer, false);
-    return error;
+    transfer->entered = true;
+    return 0;
+}
+
+bool file_op_barred(struct aio_file *file)
+{
+    return gate_is_closed(&file->gate);
 }
 
 /* Keeps what a sync of the kernel's has lost; see aio_file_sync. */
 static void sync_failed(struct aio_file *file, int error)
 {
+    static const int nothing_lost[] = {EINVAL, EROFS, EBADF, ENOSYS, EAGAIN, EINTR, ENOMEM};
     int none = 0;
 
-    /* The descriptor cannot be synced at all: nothing was lost. */
-    if (error == -EINVAL || error == -EROFS || error == -EBADF)
-        return;
+    /* The descriptor cannot be synced, or the sync has not reached its writes. */
+    for (unsigned index = 0; index < sizeof(nothing_lost) / sizeof(nothing_lost[0]); index++)
+        if (error == -nothing_lost[index])
+            return;
     atomic_compare_exchange_strong_explicit(&file->sync_error, &none, error, memory_order_relaxed,
                                             memory_order_relaxed);
 }
 
-void file_op_end(struct aio_file *file, const struct transfer *transfer)
+/* The kernel tells a descriptor of a writeback error once. Of two syncs at the same time only one
+ * may have been told: neither may say that all is well. */
+static void end_sync(struct aio_file *file, struct transfer *transfer)
 {
-    if (transfer_is_sync(transfer) && transfer->result < 0)
+    if (transfer->result < 0)
         sync_failed(file, (int)transfer->result);
+    else
+        transfer->result = atomic_load_explicit(&file->sync_error, memory_order_relaxed);
+    transfer->error = (int32_t)transfer->result;
+}
+
+void file_op_end(struct aio_file *file, struct transfer *transfer)
+{
+    if (transfer_is_sync(transfer))
+        end_sync(file, transfer);
+    if (!transfer->entered)
+        return;
     if (is_append(transfer->opcode))
-        append_leave(file, transfer, true);
-    if (transfer_is_write(transfer))
-        gate_leave(&file->gate, GATE_WRITE);
+        append_leave(file);
+    gate_leave(&file->gate, transfer->phase);
 }
 
 void file_op_forget(struct aio_file *file)
 {
-    gate_leave(&file->gate, GATE_REQUEST);
+    gate_remove_request(&file->gate);
 }
 
 /* --- blocking transfers --------------------------------------------------------------------- */
@@ -259,30 +323,35 @@ static void count(struct aio_file *file, bool read, ssize_t result)
 }
 
 /* In a forked child nobody else is there, and the gate may be as anybody left it. */
-static void enter_blocking(struct aio_file *file)
+static void enter_blocking(struct aio_file *file, uint8_t *phase)
 {
     if (!file_is_inherited(file))
-        gate_enter(&file->gate, GATE_WRITE, reaper_in_callback() ? GATE_CALLBACK_WAIT : GATE_WAIT);
+        gate_enter(&file->gate, reaper_in_callback() ? GATE_CALLBACK : GATE_WAIT, phase);
 }
 
-static void leave_blocking(struct aio_file *file)
+static void leave_blocking(struct aio_file *file, uint8_t phase)
 {
     if (!file_is_inherited(file))
-        gate_leave(&file->gate, GATE_WRITE);
+        gate_leave(&file->gate, phase);
 }
 
 static ssize_t read_at(struct aio_file *file, uint8_t opcode, const void *memory, uint64_t len,
                        off_t offset)
 {
+    struct span span = {opcode, memory, len};
     struct transfer transfer;
+    struct misfit misfit;
     ssize_t result;
-    int error;
 
     if (file == NULL)
         return -EINVAL;
-    error = prepare(file, opcode, memory, len, offset, &transfer);
-    if (error != 0)
-        return error;
+    if (reads_nothing(file, offset))
+        return 0;
+    result = prepare(file, &span, offset, &transfer, &misfit);
+    if (result != 0) {
+        tell_misfit(file, &misfit);
+        return result;
+    }
     result = execute(file, &transfer);
     count(file, true, result);
     return result;
@@ -291,18 +360,22 @@ static ssize_t read_at(struct aio_file *file, uint8_t opcode, const void *memory
 static ssize_t write_at(struct aio_file *file, uint8_t opcode, const void *memory, uint64_t len,
                         off_t offset)
 {
+    struct span span = {opcode, memory, len};
     struct transfer transfer;
+    struct misfit misfit;
+    uint8_t phase = 0;
     ssize_t result;
-    int error;
 
     if (file == NULL)
         return -EINVAL;
-    error = prepare(file, opcode, memory, len, offset, &transfer);
-    if (error != 0)
-        return error;
-    enter_blocking(file);
+    result = prepare(file, &span, offset, &transfer, &misfit);
+    if (result != 0) {
+        tell_misfit(file, &misfit);
+        return result;
+    }
+    enter_blocking(file, &phase);
     result = execute(file, &transfer);
-    leave_blocking(file);
+    leave_blocking(file, phase);
     count(file, false, result);
     return result;
 }
@@ -331,29 +404,45 @@ ssize_t aio_file_pwritev(struct aio_file *file, const struct iovec *iov, int iov
 
 /* --- at the cursor -------------------------------------------------------------------------- */
 
+static ssize_t at_cursor_locked(struct aio_file *file, const struct span *span,
+                                struct misfit *misfit)
+{
+    bool read = span->opcode == AIO_OP_READ || span->opcode == AIO_OP_READV;
+    struct transfer transfer;
+    ssize_t result;
+
+    if (read && reads_nothing(file, file->cursor_offset))
+        return 0;
+    result = prepare(file, span, file->cursor_offset, &transfer, misfit);
+    if (result != 0)
+        return result;
+    result = execute(file, &transfer);
+    count(file, read, result);
+    if (result > 0)
+        file->cursor_offset += result;
+    return result;
+}
+
 /* The gate comes before the cursor: one who holds the cursor never waits for the gate, so that a
  * callback can always get the cursor in the end. */
 static ssize_t at_cursor(struct aio_file *file, uint8_t opcode, const void *memory, uint64_t len)
 {
+    struct span span = {opcode, memory, len};
     bool write = opcode == AIO_OP_WRITE || opcode == AIO_OP_WRITEV;
+    struct misfit misfit = {0};
+    uint8_t phase = 0;
     ssize_t result;
-    struct transfer transfer;
 
     if (file == NULL)
         return -EINVAL;
     if (write)
-        enter_blocking(file);
+        enter_blocking(file, &phase);
     file_lock(file, &file->cursor_lock);
-    result = prepare(file, opcode, memory, len, file->cursor_offset, &transfer);
-    if (result == 0) {
-        result = execute(file, &transfer);
-        count(file, !write, result);
-    }
-    if (result > 0)
-        file->cursor_offset += result;
+    result = at_cursor_locked(file, &span, &misfit);
     file_unlock(file, &file->cursor_lock);
     if (write)
-        leave_blocking(file);
+        leave_blocking(file, phase);
+    tell_misfit(file, &misfit);
     return result;
 }
 
@@ -382,22 +471,26 @@ ssize_t aio_file_writev(struct aio_file *file, const struct iovec *iov, int iov_
 static ssize_t append(struct aio_file *file, uint8_t opcode, const void *memory, uint64_t len,
                       off_t *where)
 {
+    struct span span = {opcode, memory, len};
+    struct misfit misfit = {0};
     struct transfer transfer;
+    uint8_t phase = 0;
     ssize_t result;
-    int error;
 
     if (file == NULL)
         return -EINVAL;
-    error = prepare(file, opcode, memory, len, 0, &transfer);
-    if (error == 0)
-        error = append_place(file, &transfer);
-    if (error != 0)
-        return error;
-    enter_blocking(file);
-    result = execute(file, &transfer);
-    append_leave(file, &transfer, true);
-    leave_blocking(file);
-    count(file, false, result);
+    result = prepare(file, &span, 0, &transfer, &misfit);
+    if (result == 0) {
+        enter_blocking(file, &phase);
+        result = append_place(file, &transfer, &misfit);
+        if (result == 0) {
+            result = execute(file, &transfer);
+            append_leave(file);
+            count(file, false, result);
+        }
+        leave_blocking(file, phase);
+    }
+    tell_misfit(file, &misfit);
     if (result >= 0 && where != NULL)
         *where = transfer.offset;
     return result;
@@ -416,14 +509,6 @@ ssize_t aio_file_appendv(struct aio_file *file, const struct iovec *iov, int iov
 
 /* --- sync and truncate ---------------------------------------------------------------------- */
 
-/* Waits until the writes in flight have left and keeps new ones out until gate_open(). */
-static void close_gate(struct aio_file *file)
-{
-    queues_hasten_begin();
-    gate_close(&file->gate);
-    queues_hasten_end();
-}
-
 static int sync_blocking(struct aio_file *file, uint8_t opcode)
 {
     struct transfer transfer;
@@ -433,21 +518,24 @@ static int sync_blocking(struct aio_file *file, uint8_t opcode)
         return -EINVAL;
     if (reaper_in_callback())
         return -EDEADLK;
-    error = begin_sync(file, opcode, &transfer);
-    if (error != 0)
-        return error;
     /* Submitted writes count; blocking ones that have not returned need not be covered. */
     if (!file_is_inherited(file) && gate_requests(&file->gate) > 0) {
-        close_gate(file);
-        gate_open(&file->gate);
+        queues_hasten_begin();
+        gate_drain(&file->gate);
+        queues_hasten_end();
     }
-    error = (int)execute(file, &transfer);
-    stats_add(stats_cell(&file->stats), STATS_SYNCS, 1);
-    if (error < 0) {
-        sync_failed(file, error);
+    file_lock(file, &file->sync_lock);
+    error = begin_sync(file, opcode, &transfer);
+    if (error == 0) {
+        execute(file, &transfer);
+        end_sync(file, &transfer);
+        error = (int)transfer.result;
+        stats_add(stats_cell(&file->stats), STATS_SYNCS, 1);
         /* What the cache holds may not be on the disk: later reads are to show what is. */
-        posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+        if (error < 0)
+            posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
     }
+    file_unlock(file, &file->sync_lock);
     return error;
 }
 
@@ -482,13 +570,18 @@ int aio_file_truncate(struct aio_file *file, off_t length)
     if (error != 0)
         return error;
     gated = !file_is_inherited(file);
-    if (gated)
-        close_gate(file);
+    if (gated) {
+        queues_hasten_begin();
+        gate_close(&file->gate);
+        queues_hasten_end();
+    }
     do {
         error = ftruncate(file->fd, length) == 0 ? 0 : -errno;
     } while (error == -EINTR);
-    if (gated)
+    if (gated) {
         gate_open(&file->gate);
+        queues_launch_held(file);
+    }
     return error;
 }
 

@@ -38,13 +38,15 @@ struct aio_file {
 
     struct gate gate;
 
+    /* Held through a blocking sync: the second of two must see what the first one was told. */
+    struct thread_mutex sync_lock;
+
     /* 0, or the negated errno of a failed sync. Relaxed: who must see it has been told by the sync
      * itself or by what the caller does between its calls. */
     atomic_int sync_error;
 
-    /* Guards the making of the private queue. Partner of queue's release there: the acquire of
-     * those who look without the lock. */
-    struct thread_mutex queue_lock;
+    /* Set once. Partner of the release of who makes the private queue: the acquire of all who look.
+     */
     _Atomic(struct aio_queue *) queue;
 
     /* Guards cursor_offset, for the whole of a transfer at the cursor. Taken inside the gate. */

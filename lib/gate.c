@@ -15,12 +15,32 @@
 
 #include <errno.h>
 
-#define GATE_WANTED (UINT64_C(1) << 48)
-#define GATE_BUSY (UINT64_C(1) << 49)
-#define GATE_SLEEPER (UINT64_C(1) << 50)
+#define GATE_REQUEST (UINT64_C(1) << 0)
+#define GATE_WRITE (UINT64_C(1) << 20)
+#define GATE_WRITE_BITS 19 /* per phase */
+#define GATE_PHASE (UINT64_C(1) << 58)
+#define GATE_WANTED (UINT64_C(1) << 59)
+#define GATE_BUSY (UINT64_C(1) << 60)
+#define GATE_SLEEPER (UINT64_C(1) << 61)
 
 #define GATE_REQUESTS_MASK (GATE_WRITE - 1)
-#define GATE_WRITES_MASK ((GATE_WANTED - 1) & ~GATE_REQUESTS_MASK)
+#define GATE_WRITES_MASK ((GATE_PHASE - 1) & ~GATE_REQUESTS_MASK)
+
+/* One write of a phase, and the bits that count them. */
+static uint64_t phase_write(uint8_t phase)
+{
+    return GATE_WRITE << (phase * GATE_WRITE_BITS);
+}
+
+static uint64_t phase_mask(uint8_t phase)
+{
+    return ((UINT64_C(1) << GATE_WRITE_BITS) - 1) * phase_write(phase);
+}
+
+static uint8_t phase_of(uint64_t word)
+{
+    return (word & GATE_PHASE) != 0;
+}
 
 void gate_init(struct gate *gate)
 {
@@ -66,28 +86,39 @@ static void gate_sleep_until_clear(struct gate *gate, uint64_t bits)
     thread_mutex_unlock(&gate->lock);
 }
 
-int gate_enter(struct gate *gate, uint64_t delta, enum gate_patience patience)
+void gate_add_request(struct gate *gate)
 {
-    bool waits = patience == GATE_WAIT || patience == GATE_CALLBACK_WAIT;
-    uint64_t barred = GATE_BUSY;
+    atomic_fetch_add_explicit(&gate->word, GATE_REQUEST, memory_order_relaxed);
+}
 
-    if (patience == GATE_WAIT || patience == GATE_TRY)
-        barred |= GATE_WANTED;
+void gate_remove_request(struct gate *gate)
+{
+    gate_subtract(gate, GATE_REQUEST);
+}
+
+int gate_enter(struct gate *gate, enum gate_patience patience, uint8_t *phase)
+{
+    uint64_t barred = patience == GATE_CALLBACK ? GATE_BUSY : GATE_BUSY | GATE_WANTED;
+    uint64_t word = atomic_load_explicit(&gate->word, memory_order_relaxed);
+
     for (;;) {
-        uint64_t before = atomic_fetch_add_explicit(&gate->word, delta, memory_order_acquire);
-
-        if (delta < GATE_WRITE || (before & barred) == 0)
+        if ((word & barred) != 0) {
+            if (patience == GATE_TRY)
+                return -EAGAIN;
+            gate_sleep_until_clear(gate, barred);
+            word = atomic_load_explicit(&gate->word, memory_order_relaxed);
+            continue;
+        }
+        *phase = phase_of(word);
+        if (atomic_compare_exchange_weak_explicit(&gate->word, &word, word + phase_write(*phase),
+                                                  memory_order_acquire, memory_order_relaxed))
             return 0;
-        gate_subtract(gate, delta);
-        if (!waits)
-            return -EAGAIN;
-        gate_sleep_until_clear(gate, barred);
     }
 }
 
-void gate_leave(struct gate *gate, uint64_t delta)
+void gate_leave(struct gate *gate, uint8_t phase)
 {
-    gate_subtract(gate, delta);
+    gate_subtract(gate, phase_write(phase));
 }
 
 void gate_close(struct gate *gate)
@@ -112,6 +143,23 @@ void gate_close(struct gate *gate)
 void gate_open(struct gate *gate)
 {
     gate_subtract(gate, GATE_BUSY);
+    thread_mutex_unlock(&gate->exclusive);
+}
+
+bool gate_is_closed(const struct gate *gate)
+{
+    return (atomic_load_explicit(&gate->word, memory_order_acquire) & (GATE_WANTED | GATE_BUSY)) !=
+           0;
+}
+
+void gate_drain(struct gate *gate)
+{
+    uint64_t word;
+
+    thread_mutex_lock(&gate->exclusive);
+    /* Who drained before has waited until the count that new writes join from now on was 0. */
+    word = atomic_fetch_xor_explicit(&gate->word, GATE_PHASE, memory_order_acquire);
+    gate_sleep_until_clear(gate, phase_mask(phase_of(word)));
     thread_mutex_unlock(&gate->exclusive);
 }
 

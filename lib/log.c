@@ -7,8 +7,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "errno_guard.h"
+
 void log_say(const struct log *log, enum aio_log_level level, const char *format, ...)
 {
+    ERRNO_GUARD; /* the caller's function may change it */
     char message[512];
     va_list arguments;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * process.h - which process this is, cheaply, and whether this thread is in a callback.
+ * process.h - which process this is, cheaply.
  */
 #ifndef AIOFILE_LIB_PROCESS_H
 #define AIOFILE_LIB_PROCESS_H

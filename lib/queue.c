@@ -8,6 +8,7 @@
  * before the engine sees the first: whoever reaps its event finds it registered.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,10 +23,34 @@
  * queue's own lock is taken under it. */
 static struct thread_mutex all_queues_lock = THREAD_MUTEX_INIT;
 static struct aio_queue *all_queues;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 atomic_uint queues_hastening;
 
 /* --- the list of queues --------------------------------------------------------------------- */
+
+/* A child starts with an empty list and a lock that nobody holds: what it got are the parent's. */
+static void before_fork(void)
+{
+    thread_mutex_lock(&all_queues_lock);
+}
+
+static void after_fork_parent(void)
+{
+    thread_mutex_unlock(&all_queues_lock);
+}
+
+static void after_fork_child(void)
+{
+    thread_mutex_init(&all_queues_lock);
+    all_queues = NULL;
+    atomic_store_explicit(&queues_hastening, 0, memory_order_relaxed);
+}
+
+static void prepare_forks(void)
+{
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
 
 static void queue_list_add(struct aio_queue *queue)
 {
@@ -55,8 +80,6 @@ void queues_hasten_begin(void)
     atomic_fetch_add_explicit(&queues_hastening, 1, memory_order_relaxed);
     thread_mutex_lock(&all_queues_lock);
     for (struct aio_queue *queue = all_queues; queue != NULL; queue = queue->next_queue) {
-        if (!queue_is_ours(queue))
-            continue;
         thread_mutex_lock(&queue->lock);
         if (queue->token.sleeping_for > 1)
             queue_interrupt(queue);
@@ -69,6 +92,14 @@ void queues_hasten_begin(void)
 void queues_hasten_end(void)
 {
     atomic_fetch_sub_explicit(&queues_hastening, 1, memory_order_relaxed);
+}
+
+void queues_launch_held(struct aio_file *file)
+{
+    thread_mutex_lock(&all_queues_lock);
+    for (struct aio_queue *queue = all_queues; queue != NULL; queue = queue->next_queue)
+        queue_launch_held(queue, file);
+    thread_mutex_unlock(&all_queues_lock);
 }
 
 void queue_add_user(struct aio_queue *queue)
@@ -133,9 +164,9 @@ int queue_create_on(struct engine *engine, const struct aio_queue_options *optio
     queue->epoch = process_epoch();
     queue->engine = engine;
     queue->flags = options->flags;
-    queue->log = (struct log){options->log, options->log_context};
     thread_mutex_init(&queue->lock);
     thread_cond_init(&queue->reaper_wakeup);
+    pthread_once(&fork_once, prepare_forks);
     queue_list_add(queue);
     *result = queue;
     return 0;
@@ -174,11 +205,15 @@ unsigned aio_queue_depth(const struct aio_queue *queue)
 
 /* --- submit --------------------------------------------------------------------------------- */
 
-/* Why there is no slot, when there is none. */
+/* Why no slot can be had, without waiting or at all; 0 where one is free or to be waited for. */
 static int slot_refusal(const struct aio_queue *queue, bool inside_callback)
 {
     const struct request_table *table = &queue->table;
 
+    if (queue->closing && !inside_callback)
+        return -ESHUTDOWN;
+    if (table->free.count > 0)
+        return 0;
     if (table->inflight == 0 && table->callbacks.count == 0 && queue->callbacks_running == 0)
         return -EBUSY;
     if ((queue->flags & AIO_QUEUE_NONBLOCK) != 0 || inside_callback)
@@ -199,12 +234,13 @@ static int reserve_slots(struct aio_queue *queue, struct request **slots, unsign
         return 1;
     thread_mutex_lock(&queue->lock);
     error = reaper_start(queue);
+    if (error == 0)
+        error = slot_refusal(queue, inside_callback);
     while (error == 0 && queue->table.free.count == 0) {
         struct waiter waiter = {.kind = WAIT_SLOT};
 
+        queue_await(queue, &waiter, DEADLINE_NEVER);
         error = slot_refusal(queue, inside_callback);
-        if (error == 0)
-            queue_await(queue, &waiter, DEADLINE_NEVER);
     }
     while (error == 0 && reserved < count && queue->table.free.count > 0) {
         slots[reserved] = request_list_pop(&queue->table, &queue->table.free);
@@ -215,8 +251,9 @@ static int reserve_slots(struct aio_queue *queue, struct request **slots, unsign
     return error != 0 ? error : (int)reserved;
 }
 
-/* Writes an operation into a reserved slot; the slot is this thread's. */
-static int fill_slot(struct request *request, const struct aio_op *op, enum gate_patience patience)
+/* Writes an operation into a reserved slot, which is this thread's, and lets it run unless a
+ * truncate keeps it out. */
+static int fill_slot(struct request *request, const struct aio_op *op)
 {
     int error = op_check(op, true);
 
@@ -225,9 +262,18 @@ static int fill_slot(struct request *request, const struct aio_op *op, enum gate
     if (op->opcode == AIO_OP_NOP && op->file == NULL)
         transfer_init(&request->transfer, AIO_OP_NOP, -1, 0);
     else
-        error = file_op_begin(op, patience, &request->transfer);
+        error = file_op_begin(op, &request->transfer);
     if (error != 0)
         return error;
+    request->held = false;
+    if (op->file != NULL) {
+        error = file_op_enter(op->file, &request->transfer);
+        request->held = error == -EAGAIN;
+        if (error != 0 && error != -EAGAIN) {
+            file_op_forget(op->file);
+            return error;
+        }
+    }
     request->file = op->file;
     request->on_complete = op->on_complete;
     request->context = op->context;
@@ -253,18 +299,27 @@ static bool publish(struct aio_queue *queue, struct request *request, int64_t no
         queue_finish(queue, request);
         return false;
     }
+    if (request->held) {
+        request_list_push(&queue->table, &queue->table.held, request);
+        return false;
+    }
     request_set_state(&queue->table, request, REQUEST_RUNNING);
     return true;
 }
 
-/* Makes the first filled slots known and frees the others. Afterwards the first *launch_count of
- * slots are to be launched. */
-static void publish_slots(struct aio_queue *queue, struct request **slots, unsigned reserved,
-                          unsigned filled, aio_request_id *ids, unsigned *launch_count)
+/* What publish_slots() leaves to be done without the lock. */
+struct published {
+    unsigned running; /* the first so many slots are to be launched */
+    bool held;        /* one or more were kept out by a truncate */
+};
+
+/* Makes the first filled slots known and frees the others. */
+static struct published publish_slots(struct aio_queue *queue, struct request **slots,
+                                      unsigned reserved, unsigned filled, aio_request_id *ids)
 {
     int64_t now_ns = thread_now_coarse_ns();
+    struct published published = {0, false};
     bool callbacks = false;
-    unsigned running = 0;
 
     thread_mutex_lock(&queue->lock);
     for (unsigned index = filled; index < reserved; index++) {
@@ -275,19 +330,20 @@ static void publish_slots(struct aio_queue *queue, struct request **slots, unsig
         struct request *request = slots[index];
 
         callbacks |= request->on_complete != NULL;
+        published.held |= request->held;
         if (ids != NULL)
             ids[index] = request_id(&queue->table, request);
         if (publish(queue, request, now_ns))
-            slots[running++] = request;
+            slots[published.running++] = request;
     }
     queue->stats.submitted += filled;
     if (queue->table.inflight > queue->stats.inflight_high_water)
         queue->stats.inflight_high_water = queue->table.inflight;
-    if (running < filled || (callbacks && queue->token.sleeping_for > 1))
+    if (published.running < filled || (callbacks && queue->token.sleeping_for > 1))
         queue_interrupt(queue);
     queue_changed(queue);
     thread_mutex_unlock(&queue->lock);
-    *launch_count = running;
+    return published;
 }
 
 /* Submits up to QUEUE_BATCH operations. Returns how many were taken, at least one, or the error of
@@ -296,30 +352,26 @@ static int submit_batch(struct aio_queue *queue, const struct aio_op *ops, unsig
                         aio_request_id *ids)
 {
     struct request *slots[QUEUE_BATCH];
-    enum gate_patience patience = GATE_WAIT;
+    struct published published;
     unsigned filled = 0;
-    unsigned running;
     int error = 0;
     int reserved = reserve_slots(queue, slots, count < QUEUE_BATCH ? count : QUEUE_BATCH);
 
     if (reserved < 0)
         return reserved;
-    if (reaper_in_callback())
-        patience = GATE_CALLBACK_TRY;
-    else if ((queue->flags & AIO_QUEUE_NONBLOCK) != 0)
-        patience = GATE_TRY;
-    while (filled < (unsigned)reserved) {
-        error = fill_slot(slots[filled], &ops[filled], patience);
-        if (error != 0)
-            break;
-        filled++;
-        /* What is through a gate already, but not launched, must not wait for a truncate that
-         * waits for it. */
-        if (patience == GATE_WAIT)
-            patience = GATE_TRY;
+    while (filled < (unsigned)reserved && error == 0) {
+        error = fill_slot(slots[filled], &ops[filled]);
+        filled += error == 0;
     }
-    publish_slots(queue, slots, (unsigned)reserved, filled, ids, &running);
-    queue_launch(queue, slots, running, false);
+    if (filled == 0 && slots[0]->state == REQUEST_KEPT) {
+        reaper_keep(slots[0]);
+        return error;
+    }
+    published = publish_slots(queue, slots, (unsigned)reserved, filled, ids);
+    queue_launch(queue, slots, published.running, false);
+    for (unsigned index = 0; published.held && index < filled; index++)
+        if (ops[index].file != NULL)
+            queue_launch_held(queue, ops[index].file);
     return filled > 0 ? (int)filled : error;
 }
 
@@ -377,11 +429,23 @@ static bool await_claimed(struct aio_queue *queue, struct request *request, int6
     return ready;
 }
 
+/* Looks into the engine once for a request in flight. It is not claimed: others may have it. */
+static void poll_once(struct aio_queue *queue, const struct request *request)
+{
+    struct waiter waiter = {.kind = WAIT_REQUEST, .request = request};
+
+    queue_await(queue, &waiter, 0);
+}
+
 static int wait_locked(struct aio_queue *queue, aio_request_id id, int64_t deadline_ns,
                        struct aio_completion *completion)
 {
     struct request *request = request_find(&queue->table, id);
 
+    if (request != NULL && request->state != REQUEST_DONE && deadline_ns == 0) {
+        poll_once(queue, request);
+        request = request_find(&queue->table, id);
+    }
     if (request == NULL)
         return -ESTALE;
     if (request->on_complete != NULL)
@@ -389,7 +453,7 @@ static int wait_locked(struct aio_queue *queue, aio_request_id id, int64_t deadl
     if (request->claimed)
         return -EBUSY;
     if (request->state != REQUEST_DONE) {
-        if (!await_claimed(queue, request, deadline_ns))
+        if (deadline_ns == 0 || !await_claimed(queue, request, deadline_ns))
             return -ETIMEDOUT;
     } else if (!request->waited) {
         request_list_remove(&queue->table, &queue->table.done, request);
@@ -495,13 +559,19 @@ static void request_describe(const struct aio_queue *queue, const struct request
     info->context = request->context;
 }
 
-/* Puts a line in its place by age; with no room left, the youngest goes. */
-static void info_insert(struct aio_request_info *infos, unsigned count, unsigned max,
-                        const struct aio_request_info *info)
+static uint64_t info_sequence(const struct aio_queue *queue, const struct aio_request_info *info)
 {
+    return request_find(&queue->table, info->id)->sequence;
+}
+
+/* Puts a line in its place, oldest first; with no room left, the youngest goes. */
+static void info_insert(const struct aio_queue *queue, struct aio_request_info *infos,
+                        unsigned count, unsigned max, const struct aio_request_info *info)
+{
+    uint64_t sequence = info_sequence(queue, info);
     unsigned place = count < max ? count : max;
 
-    while (place > 0 && infos[place - 1].age_ns < info->age_ns) {
+    while (place > 0 && info_sequence(queue, &infos[place - 1]) > sequence) {
         if (place < max)
             infos[place] = infos[place - 1];
         place--;
@@ -528,7 +598,7 @@ int aio_queue_inflight(struct aio_queue *queue, struct aio_request_info *infos, 
         if (request_find(&queue->table, request_id(&queue->table, request)) == NULL)
             continue;
         request_describe(queue, request, now_ns, &info);
-        info_insert(infos, count, max, &info);
+        info_insert(queue, infos, count, max, &info);
         count++;
     }
     thread_mutex_unlock(&queue->lock);
@@ -588,10 +658,13 @@ static int settle(struct aio_queue *queue, unsigned flags)
     int error = 0;
 
     thread_mutex_lock(&queue->lock);
+    queue->closing = true;
+    queue_changed(queue);
     queue_await(queue, &drain, DEADLINE_NEVER);
     queue_await(queue, &alone, DEADLINE_NEVER);
     if (queue->table.free.count < queue->table.depth && (flags & AIO_QUEUE_DISCARD) == 0)
         error = -EBUSY;
+    queue->closing = error == 0;
     thread_mutex_unlock(&queue->lock);
     return error;
 }

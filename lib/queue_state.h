@@ -12,7 +12,6 @@
 #include <aiofile/queue.h>
 
 #include "engine.h"
-#include "log.h"
 #include "request.h"
 #include "thread.h"
 #include "token.h"
@@ -24,16 +23,14 @@
  * soon an engine that had no room is asked again when no completion comes to say so. */
 #define REAPER_TICK_NS (10 * INT64_C(1000000))
 
-/* How often an engine that has nothing in flight may say EAGAIN before its requests fail: a second
- * of ticks. */
-#define REFUSALS_MAX 100u
+/* How long an engine that has nothing in flight may say EAGAIN before its requests fail. */
+#define REFUSAL_NS NS_PER_SECOND
 
 struct aio_queue {
     /* Set at creation, never changed. */
     uint64_t epoch; /* process_epoch() of the creator */
     struct engine *engine;
     uint32_t flags;
-    struct log log;
     struct aio_queue *next_queue; /* in the list of all queues; guarded by that list's lock */
     struct aio_queue *previous_queue;
 
@@ -49,9 +46,10 @@ struct aio_queue {
     uint64_t sequence;            /* of the last request submitted */
     uint32_t callbacks_inflight;  /* requests with a callback in READY or RUNNING */
     uint32_t reapable;            /* in READY or RUNNING, whose results aio_queue_reap can get */
-    uint32_t refusals;            /* EAGAINs in a row with nothing in flight */
+    int64_t refused_since_ns;     /* first of the EAGAINs in a row with nothing in flight; or 0 */
     uint32_t inside;              /* threads in queue_await */
     bool interrupt_owed;          /* the engine could not be woken: the reaper tries again */
+    bool closing;                 /* destroy is at work: who waits for a slot is let out */
     struct aio_queue_stats stats; /* inflight, held, engine and depth are filled when asked for */
 
     /* The reaper thread. */
@@ -80,6 +78,10 @@ static inline bool queues_hastened(void)
     return atomic_load_explicit(&queues_hastening, memory_order_relaxed) > 0;
 }
 
+/* To be called when a file's truncate is through: launches what it has kept out, on every queue. No
+ * lock held. */
+void queues_launch_held(struct aio_file *file);
+
 /* --- reaper.c ------------------------------------------------------------------------------- */
 
 /* Whether this thread is running a callback, of any queue. */
@@ -88,6 +90,9 @@ bool reaper_in_callback(void);
 /* The slot kept for the callback that this thread runs, if it is one of this queue; taken from
  * it. NULL otherwise. */
 struct request *reaper_take_kept(const struct aio_queue *queue);
+
+/* Gives back what reaper_take_kept() gave, unused. */
+void reaper_keep(struct request *kept);
 
 /* Whether a waiter's condition holds; the lock is held. */
 bool queue_waiter_ready(const void *queue, const struct waiter *waiter);
@@ -99,6 +104,10 @@ bool queue_await(struct aio_queue *queue, struct waiter *waiter, int64_t deadlin
 /* Gives requests in RUNNING to the engine; those that it will not have are finished or put into
  * the ready list. Lock not held. retry: this is not the first time. */
 void queue_launch(struct aio_queue *queue, struct request **requests, unsigned count, bool retry);
+
+/* Launches the requests of a file that a truncate has kept out, unless one does so now. Lock not
+ * held. */
+void queue_launch_held(struct aio_queue *queue, struct aio_file *file);
 
 /* A request has its result: to its callback, or into DONE. Lock held. Whoever calls it goes on to
  * queue_interrupt(), unless it is the holder, and queue_changed(). */

@@ -26,7 +26,8 @@ static _Thread_local struct callback_frame *callback_current;
 
 bool reaper_in_callback(void)
 {
-    return callback_current != NULL;
+    /* A child that a callback forked is in nobody's callback: the reaper stayed with the parent. */
+    return callback_current != NULL && queue_is_ours(callback_current->queue);
 }
 
 struct request *reaper_take_kept(const struct aio_queue *queue)
@@ -38,6 +39,11 @@ struct request *reaper_take_kept(const struct aio_queue *queue)
     kept = callback_current->kept;
     callback_current->kept = NULL;
     return kept;
+}
+
+void reaper_keep(struct request *kept)
+{
+    callback_current->kept = kept;
 }
 
 /* --- waiting -------------------------------------------------------------------------------- */
@@ -62,12 +68,12 @@ static bool drained(const struct aio_queue *queue, uint64_t sequence)
     return true;
 }
 
-/* A slot is free, or none ever will be without somebody taking a result. */
+/* A slot is free, or none ever will be: not without somebody taking a result, or at all. */
 static bool slot_decided(const struct aio_queue *queue)
 {
     const struct request_table *table = &queue->table;
 
-    return table->free.count > 0 ||
+    return table->free.count > 0 || queue->closing ||
            (table->inflight == 0 && table->callbacks.count == 0 && queue->callbacks_running == 0);
 }
 
@@ -141,9 +147,9 @@ void queue_finish(struct aio_queue *queue, struct request *request)
 {
     struct request_table *table = &queue->table;
 
-    count_result(queue, &request->transfer);
     if (request->file != NULL)
         file_op_end(request->file, &request->transfer);
+    count_result(queue, &request->transfer);
     if (request->on_complete != NULL) {
         queue->callbacks_inflight--;
         request_set_state(table, request, REQUEST_CALLBACK);
@@ -260,13 +266,15 @@ static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns
     for (int index = 0; index < count; index++)
         take_event(queue, &events[index]);
     if (count > 0) {
-        queue->refusals = 0;
+        queue->refused_since_ns = 0;
         *reaped_count += (uint64_t)count;
     }
     if (queue->table.ready.count > 0)
         launch_ready(queue);
     queue_changed(queue);
-    return deadline_ns == DEADLINE_NEVER || (deadline_ns != 0 && thread_now_ns() < deadline_ns);
+    if (deadline_ns == 0) /* a poll is over when nothing more is there */
+        return count == (int)QUEUE_BATCH;
+    return deadline_ns == DEADLINE_NEVER || thread_now_ns() < deadline_ns;
 }
 
 /* How many events to sleep for: as many as the waiter needs, if it alone is concerned. */
@@ -279,6 +287,8 @@ static unsigned holder_min(const struct aio_queue *queue, const struct waiter *w
     if (queue->callbacks_inflight > 0 || queues_hastened())
         return 1;
     needed = waiter->min - queue->table.done.count;
+    if (needed > queue->reapable)
+        needed = queue->reapable;
     if (needed > queue->table.running)
         needed = queue->table.running;
     if (needed > QUEUE_BATCH)
@@ -290,6 +300,8 @@ static bool await_parked(struct aio_queue *queue, struct waiter *waiter, int64_t
 {
     bool in_time;
 
+    if (deadline_ns == 0)
+        return false;
     if (queue->token.sleeping_for > 1)
         queue_interrupt(queue);
     thread_cond_init(&waiter->wakeup);
@@ -333,11 +345,16 @@ static void launch_refused(struct aio_queue *queue, struct request **requests, u
                            bool retry)
 {
     struct request_table *table = &queue->table;
+    int64_t now_ns = thread_now_coarse_ns();
+    bool too_long = false;
 
-    if (retry && table->running == count)
-        queue->refusals++;
+    if (retry && table->running == count) {
+        if (queue->refused_since_ns == 0)
+            queue->refused_since_ns = now_ns;
+        too_long = now_ns - queue->refused_since_ns > REFUSAL_NS;
+    }
     for (unsigned index = 0; index < count; index++) {
-        if (queue->refusals > REFUSALS_MAX) {
+        if (too_long) {
             transfer_fail(&requests[index]->transfer, -EAGAIN);
             queue_finish(queue, requests[index]);
         } else {
@@ -346,8 +363,8 @@ static void launch_refused(struct aio_queue *queue, struct request **requests, u
             queue->stats.retries++;
         }
     }
-    if (queue->refusals > REFUSALS_MAX)
-        queue->refusals = 0;
+    if (too_long)
+        queue->refused_since_ns = 0;
 }
 
 void queue_launch(struct aio_queue *queue, struct request **requests, unsigned count, bool retry)
@@ -381,6 +398,74 @@ void queue_launch(struct aio_queue *queue, struct request **requests, unsigned c
         queue_changed(queue);
         thread_mutex_unlock(&queue->lock);
     }
+}
+
+/* Takes requests of a file out of the held list. Lock held. */
+static unsigned take_held(struct aio_queue *queue, const struct aio_file *file,
+                          struct request **batch)
+{
+    struct request_table *table = &queue->table;
+    uint32_t index = table->held.first;
+    unsigned count = 0;
+
+    while (index != REQUEST_NONE && count < QUEUE_BATCH) {
+        struct request *request = &table->requests[index];
+
+        index = request->next;
+        if (request->file != file)
+            continue;
+        request_list_remove(table, &table->held, request);
+        batch[count++] = request;
+    }
+    return count;
+}
+
+/* Lets requests in, each to RUNNING, back into the held list, or to its result where its append has
+ * no place. Returns how many are to be launched: the first of batch. Lock not held. */
+static unsigned enter_held(struct aio_queue *queue, struct request **batch, unsigned count)
+{
+    int errors[QUEUE_BATCH];
+    unsigned entered = 0;
+
+    for (unsigned index = 0; index < count; index++)
+        errors[index] = file_op_enter(batch[index]->file, &batch[index]->transfer);
+    thread_mutex_lock(&queue->lock);
+    for (unsigned index = 0; index < count; index++) {
+        struct request *request = batch[index];
+
+        if (errors[index] == 0) {
+            request_set_state(&queue->table, request, REQUEST_RUNNING);
+            batch[entered++] = request;
+        } else if (errors[index] == -EAGAIN) {
+            request_list_push(&queue->table, &queue->table.held, request);
+        } else {
+            transfer_fail(&request->transfer, errors[index]);
+            queue_finish(queue, request);
+            queue_interrupt(queue);
+        }
+    }
+    queue_changed(queue);
+    thread_mutex_unlock(&queue->lock);
+    return entered;
+}
+
+/*
+ * None is forgotten: a request is put into the held list first, and only then does this look at the
+ * gate again, in the end of the loop; whoever opens the gate does so first, and only then looks
+ * into the list.
+ */
+void queue_launch_held(struct aio_queue *queue, struct aio_file *file)
+{
+    struct request *batch[QUEUE_BATCH];
+    unsigned count;
+
+    do {
+        thread_mutex_lock(&queue->lock);
+        count = take_held(queue, file, batch);
+        thread_mutex_unlock(&queue->lock);
+        if (count > 0)
+            queue_launch(queue, batch, enter_held(queue, batch, count), false);
+    } while (count > 0 && !file_op_barred(file));
 }
 
 /* --- callbacks ------------------------------------------------------------------------------ */

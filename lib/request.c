@@ -22,6 +22,7 @@ int request_table_init(struct request_table *table, uint32_t depth)
     table->running = 0;
     request_list_init(&table->free);
     request_list_init(&table->ready);
+    request_list_init(&table->held);
     request_list_init(&table->done);
     request_list_init(&table->callbacks);
     for (uint32_t index = 0; index < depth; index++) {
@@ -49,19 +50,19 @@ const uint8_t request_transitions[] = {
 
 void request_retire_id(struct request *request)
 {
-    if (++request->generation == 0)
+    if (++request->generation > REQUEST_GENERATION_MAX)
         request->generation = 1;
 }
 
 struct request *request_find(const struct request_table *table, aio_request_id id)
 {
-    uint32_t index = (uint32_t)id;
+    uint64_t index = id & ((UINT64_C(1) << REQUEST_INDEX_BITS) - 1);
     struct request *request;
 
     if (index >= table->depth)
         return NULL;
     request = &table->requests[index];
-    if (request->generation != id >> 32)
+    if (request->generation != id >> REQUEST_INDEX_BITS)
         return NULL;
     if (request->state == REQUEST_FREE || request->state == REQUEST_KEPT ||
         request->sequence == SEQUENCE_NONE)

@@ -29,7 +29,7 @@
  */
 enum request_state {
     REQUEST_FREE,     /* list free */
-    REQUEST_READY,    /* list ready, or reserved by a thread in submit */
+    REQUEST_READY,    /* list ready or held, or with the thread that is to launch it */
     REQUEST_RUNNING,  /* no list; the engine's, from just before engine.submit */
     REQUEST_DONE,     /* list done, or none if WAITED or claimed; the result is valid */
     REQUEST_CALLBACK, /* list callbacks; the result is valid */
@@ -37,6 +37,11 @@ enum request_state {
 };
 
 #define REQUEST_NONE UINT32_MAX
+
+/* An id is a slot's generation above its index: 48 bits, which a slot used a million times a second
+ * runs through in nine years. */
+#define REQUEST_INDEX_BITS 16
+#define REQUEST_GENERATION_MAX ((UINT64_C(1) << (64 - REQUEST_INDEX_BITS)) - 1)
 
 /* A request's sequence while its slot is reserved by a submit that is not through yet: no id of it
  * was given out, and no drain waits for it. */
@@ -47,14 +52,15 @@ struct request {
     struct aio_file *file; /* NULL for a NOP without one */
     aio_complete_fn on_complete;
     void *context;
+    uint64_t generation;  /* of the slot; part of the id, 1 to REQUEST_GENERATION_MAX */
     uint64_t sequence;    /* of submit: what a drain waits for */
     int64_t submitted_ns; /* CLOCK_MONOTONIC */
-    uint32_t generation;  /* of the slot; part of the id, never 0 */
     uint32_t next;        /* in the list that holds it */
     uint32_t previous;
     enum request_state state;
     bool waited;  /* AIO_OP_WAITED */
     bool claimed; /* a thread is in wait for it */
+    bool held;    /* between fill and publish: a truncate keeps it out */
 };
 
 /* A first-in first-out list through request.next and .previous. */
@@ -70,6 +76,7 @@ struct request_table {
     uint32_t running;  /* slots in RUNNING */
     struct request_list free;
     struct request_list ready;
+    struct request_list held;
     struct request_list done;
     struct request_list callbacks;
     struct request *requests; /* depth of them */
@@ -112,7 +119,7 @@ static inline uint32_t request_index(const struct request_table *table,
 static inline aio_request_id request_id(const struct request_table *table,
                                         const struct request *request)
 {
-    return (uint64_t)request->generation << 32 | request_index(table, request);
+    return request->generation << REQUEST_INDEX_BITS | request_index(table, request);
 }
 
 /* The request of an id, or NULL when it is stale or never was one. */

@@ -130,12 +130,14 @@ static enum transfer_verdict continue_after(struct transfer *transfer, uint64_t 
         file_ends_by(transfer->io.fd, transfer->io.offset + (int64_t)bytes))
         return transfer_end(transfer, (int64_t)(transfer->done + bytes), 0);
     if (kept == 0) {
-        /* Once may be an accident; twice would be a loop. */
-        if (transfer->stalls++ > 0) {
-            transfer_fail(transfer, -EIO);
-            return TRANSFER_DONE;
-        }
-        return TRANSFER_AGAIN;
+        /* Once may be an accident; twice would be a loop. A read that stops so was at the end when
+         * the kernel looked: the file grows faster than it is read. */
+        if (transfer->stalls++ == 0)
+            return TRANSFER_AGAIN;
+        if (reading)
+            return transfer_end(transfer, (int64_t)(transfer->done + bytes), 0);
+        transfer_fail(transfer, -EIO);
+        return TRANSFER_DONE;
     }
     transfer->stalls = 0;
     next_step(transfer, kept);
@@ -150,8 +152,10 @@ enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_r
         return transfer_end(transfer, (int64_t)transfer->total, 0);
     if (step_result == -EINTR)
         return TRANSFER_AGAIN;
-    if (step_result == -EAGAIN)
+    if (step_result == -EAGAIN && transfer->laters < TRANSFER_LATERS_MAX) {
+        transfer->laters++;
         return TRANSFER_LATER;
+    }
     if (step_result > (int64_t)left) /* an engine that says so has written over foreign memory */
         step_result = -EIO;
     if (step_result < 0) {

@@ -28,6 +28,9 @@ struct transfer {
     uint32_t alignment; /* bytes: where a direct transfer can be taken up again; 1 = anywhere */
     uint8_t opcode;     /* of the operation; io.opcode is that of the step */
     uint8_t stalls;     /* steps in a row that moved nothing that counts */
+    uint8_t laters;     /* times that the kernel took it and then said EAGAIN */
+    uint8_t phase;      /* of a write in its file's gate */
+    bool entered;       /* it is let in, file_op_enter: file_op_end is owed */
 
     /* Valid once transfer_advance() or transfer_fail() ended it. */
     int32_t error;  /* 0, or the negated errno that made it short or failed */
@@ -39,6 +42,10 @@ enum transfer_verdict {
     TRANSFER_AGAIN, /* give io to the engine (again) */
     TRANSFER_LATER, /* the same, once the engine has room */
 };
+
+/* How often a transfer that nobody asked not to wait may come back with EAGAIN before that is its
+ * result. */
+#define TRANSFER_LATERS_MAX 100
 
 /* The most vectors of one operation (IOV_MAX of Linux). */
 #define TRANSFER_IOV_MAX 1024

@@ -11,7 +11,8 @@
  * alignment. Memory from buffer.h fits. A file opened with AIO_DIRECT_NEVER takes anything.
  *
  * Threads: every call may come from any thread, at any time, on one handle, except that
- * aio_file_close() must be the last. In a forked child blocking calls and close work on the
+ * aio_file_close() must be the last. None may come from a signal handler, and a thread must not be
+ * cancelled (pthread_cancel(3)) inside one. In a forked child blocking calls and close work on the
  * child's copy of the handle, one thread at a time; the cursor is the child's own.
  *
  * Errors are negated errno values and errno is not touched. Where a list of errors ends in "...",
@@ -85,10 +86,12 @@ struct aio_file_options {
  *
  * Any thread; may block as open(2) does.
  *
- * Returns 0, or (the log explains each of the first six)
- *   -EINVAL      path or result NULL, an unknown option value, the file system refuses O_DIRECT
- *                (use AIO_DIRECT_PREFERRED or _NEVER), or an alignment that is no power of two or
- *                below what the file requires. No file is created that was not there.
+ * Returns 0, or (the log explains refusals that depend on the file or on this version)
+ *   -EINVAL      path or result NULL, an unknown option value, size too small, O_TRUNC with
+ *                O_RDONLY, the file system refuses O_DIRECT (use AIO_DIRECT_PREFERRED or _NEVER),
+ *                or an alignment that is no power of two or below what the file requires. No file
+ *                is created that was not there.
+ *   -EBADF       O_PATH.
  *   -E2BIG       options has a non-zero tail that this version does not know.
  *   -EOPNOTSUPP  an option that this version does not have, or O_APPEND: use aio_file_append().
  *   -EISDIR      path is a directory.
@@ -104,7 +107,8 @@ AIO_API int aio_file_open(const char *path, int flags, mode_t mode,
 /*
  * Makes a handle of an open descriptor. On success the handle owns fd and will close it; on error
  * fd is the caller's still and as it was. O_DIRECT is set or cleared on it as options->direct
- * says, for every descriptor that shares it (fcntl(2)). The cursor starts at fd's position.
+ * says, and O_NONBLOCK cleared, for every descriptor that shares it (fcntl(2)). The cursor starts
+ * at fd's position.
  *
  * Any thread. Returns 0, -EBADF (fd is not open, or opened with O_PATH), or as aio_file_open().
  */
@@ -133,8 +137,9 @@ AIO_API int aio_file_close(struct aio_file *file);
  *
  * May block; also for other threads' calls at the cursor, and writes for a truncate.
  *
- * Returns the bytes moved. A read is short only at the end of the file (0 there); a write is short
- * when an error stopped it, and the next call meets that error. Or
+ * Returns the bytes moved. A read is short only at the end of the file (0 there, also where the
+ * end is at no multiple of the alignment); a write is short when an error stopped it, and the next
+ * call meets that error. Or
  *   -EINVAL  file or memory NULL, a length above SSIZE_MAX, a negative or too large iov_count, or
  *            not aligned (see above).
  *   -EBADF   not open for that direction.
@@ -165,8 +170,8 @@ AIO_API ssize_t aio_file_pwritev(struct aio_file *file, const struct iovec *iov,
 /*
  * Writes at the end of the file; the cursor stays. Appends of one handle, from many threads and
  * submitted ones too, never overlap. After an append that failed or was short the next one starts
- * where the file really ends, unless other submitted appends are in flight: these keep the places
- * that they were given, and what lies before them reads as zeros where nothing was written.
+ * where the file really ends, unless other appends are in flight: these keep the places that they
+ * were given, and what lies before them reads as zeros where nothing was written.
  *
  * where  NULL, or receives the offset, in bytes, at which this append began; untouched on error.
  *
@@ -256,7 +261,8 @@ struct aio_file_info {
     uint64_t bytes_written;       /* by them */
     uint64_t syncs;               /* blocking syncs */
     int32_t sync_error;           /* 0, or the negated errno of a failed sync */
-    uint32_t inflight;            /* submitted operations of this file without a result */
+    uint32_t inflight;            /* submitted operations of this file without a result, or whose
+                                     callback runs */
 };
 
 /*

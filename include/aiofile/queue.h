@@ -13,8 +13,9 @@
  * until the final completion. The struct aio_op itself is only read during the call.
  *
  * Threads: every call may come from any thread, at any time, on one queue, except that
- * aio_queue_destroy() must be the last. In a forked child every call on a queue of the parent
- * returns -EOWNERDEAD and touches nothing.
+ * aio_queue_destroy() must be the last. None may come from a signal handler, and a thread must not
+ * be cancelled (pthread_cancel(3)) inside one. In a forked child every call on a queue of the
+ * parent returns -EOWNERDEAD and touches nothing.
  */
 #ifndef AIOFILE_QUEUE_H
 #define AIOFILE_QUEUE_H
@@ -112,7 +113,8 @@ enum {
  * first operation submitted to the same queue, after that a full table is -EAGAIN. The calls that
  * would wait for other completions return -EDEADLK: aio_queue_wait, _reap, _drain, _destroy,
  * aio_file_close, aio_file_truncate, aio_file_sync, aio_file_datasync. Blocking reads and writes
- * work, but keep every other callback of the queue waiting.
+ * work, but keep every other callback of the queue waiting. A callback returns: it leaves neither
+ * by longjmp(3) nor by an exception.
  */
 typedef void (*aio_complete_fn)(const struct aio_completion *completion);
 
@@ -175,14 +177,15 @@ struct aio_queue_options {
  *
  * Any thread; does not block.
  *
- * Returns 0, or (the log explains each in a sentence)
+ * Returns 0, or (the log explains what the engine refuses)
  *   -EINVAL      result NULL, unknown engine or flag, depth above AIO_QUEUE_DEPTH_MAX, a reserved
  *                field not 0, or size too small.
  *   -E2BIG       options has a non-zero tail that this version does not know.
  *   -EOPNOTSUPP  an engine or flag that this version does not have.
  *   -EAGAIN      the system's AIO requests are used up (/proc/sys/fs/aio-nr of aio-max-nr): raise
  *                fs.aio-max-nr, ask for less depth, or share a queue.
- *   -ENOSYS      the kernel or a sandbox refuses io_setup(2): use another engine.
+ *   -ENOSYS      the kernel (before 5.8, or without CONFIG_AIO) or a sandbox has no kernel AIO:
+ *                use another engine.
  *   -ENOMEM, -EMFILE, -ENFILE
  *
  * Source: io_setup(2).
@@ -217,7 +220,8 @@ AIO_API unsigned aio_queue_depth(const struct aio_queue *queue);
  * ids         NULL, or receives an id for each operation taken.
  *
  * Any thread, callbacks too. Waits for a slot while the table is full of running operations
- * (not with AIO_QUEUE_NONBLOCK, nor in a callback), and for a truncate of the file to end.
+ * (not with AIO_QUEUE_NONBLOCK, nor in a callback). A write of a file that is being truncated is
+ * taken and starts when the truncate is through.
  *
  * Returns how many operations were taken, which is less than count only where the next one met an
  * error; submitting the rest again then returns that error:
@@ -227,10 +231,11 @@ AIO_API unsigned aio_queue_depth(const struct aio_queue *queue);
  *                or WAITED together with on_complete.
  *   -EBADF       the file is not open for that direction.
  *   -EOPNOTSUPP  a flag, priority, deadline or opcode that this version does not have.
- *   -EAGAIN      no free slot, with AIO_QUEUE_NONBLOCK or in a callback; try again after a
- *                completion.
+ *   -EAGAIN      no free slot, with AIO_QUEUE_NONBLOCK or in a callback: try again after a
+ *                completion. Or, at the first submit, no thread could be started for the reaper:
+ *                see RLIMIT_NPROC.
  *   -EBUSY       the table is full of results that nobody took: take some.
- *   -ESHUTDOWN   the queue is being destroyed.
+ *   -ESHUTDOWN   it waited for a slot, and the queue is being destroyed.
  *   -EIO ...     a write to a file whose sync failed: see aio_file_clear_error().
  *   -EOWNERDEAD  called in a forked child.
  * Errors of the transfer itself, EBADF and EINVAL of the kernel included, arrive as completions.

@@ -19,6 +19,7 @@
 #undef atomic_fetch_sub_explicit
 #undef atomic_fetch_or_explicit
 #undef atomic_fetch_and_explicit
+#undef atomic_fetch_xor_explicit
 #undef atomic_compare_exchange_weak_explicit
 
 /* The compilers' own functions under those macros. */
@@ -40,6 +41,7 @@
 #define atomic_fetch_sub_explicit(at, value, order) STEP(FETCH(sub, at, value))
 #define atomic_fetch_or_explicit(at, value, order) STEP(FETCH(or, at, value))
 #define atomic_fetch_and_explicit(at, value, order) STEP(FETCH(and, at, value))
+#define atomic_fetch_xor_explicit(at, value, order) STEP(FETCH(xor, at, value))
 #define atomic_compare_exchange_weak_explicit(at, expected, desired, success, failure)             \
     STEP(EXCHANGE(at, expected, desired))
 
@@ -52,7 +54,7 @@
 #elif MODEL_PLANT == 2 /* nobody knows that somebody sleeps */
 #undef atomic_fetch_or_explicit
 #define atomic_fetch_or_explicit(at, value, order)                                                 \
-    STEP(FETCH(or, at, (value) & (UINT64_C(1) << 48)))
+    STEP(FETCH(or, at, (value) & (UINT64_C(1) << 59)))
 #endif
 
 #include "../../lib/gate.c"
@@ -62,8 +64,8 @@ static struct {
     int writers;
     bool truncating;
     bool freed;
-    unsigned truncates;
-    unsigned writes;
+    bool drained;
+    bool written; /* the write that a sync must cover */
 } model;
 
 static void setup(void)
@@ -75,35 +77,38 @@ static void setup(void)
 static void setup_request(void)
 {
     gate_init(&model.gate);
-    model.gate.word = GATE_REQUEST;
+    gate_add_request(&model.gate);
 }
 
-static void write_once(enum gate_patience patience, uint64_t delta)
+static void write_once(enum gate_patience patience)
 {
-    if (gate_enter(&model.gate, delta, patience) != 0)
+    uint8_t phase;
+
+    if (gate_enter(&model.gate, patience, &phase) != 0)
         return;
     model_expect(!model.truncating, "a write runs beside a truncate");
     model.writers++;
     model_step("write");
     model.writers--;
-    model.writes++;
     model_expect(!model.truncating, "a truncate began beside a write");
-    gate_leave(&model.gate, delta);
+    gate_leave(&model.gate, phase);
 }
 
 static void write_waiting(void)
 {
-    write_once(GATE_WAIT, GATE_WRITE);
+    write_once(GATE_WAIT);
 }
 
 static void write_trying(void)
 {
-    write_once(GATE_TRY, GATE_WRITE + GATE_REQUEST);
+    gate_add_request(&model.gate);
+    write_once(GATE_TRY);
+    gate_remove_request(&model.gate);
 }
 
 static void write_in_callback(void)
 {
-    write_once(GATE_CALLBACK_WAIT, GATE_WRITE);
+    write_once(GATE_CALLBACK);
 }
 
 static void truncate_once(void)
@@ -113,13 +118,62 @@ static void truncate_once(void)
     model.truncating = true;
     model_step("truncate");
     model.truncating = false;
-    model.truncates++;
     gate_open(&model.gate);
+}
+
+/* A write that is inside when the sync begins, and one that stays until the sync is through. */
+static void setup_sync(void)
+{
+    uint8_t phase;
+
+    gate_init(&model.gate);
+    gate_enter(&model.gate, GATE_TRY, &phase);
+}
+
+static void finish_first_write(void)
+{
+    model_step("the first write ends");
+    model.written = true;
+    gate_leave(&model.gate, 0);
+}
+
+static bool sync_turned(void *unused)
+{
+    (void)unused;
+    return (model.gate.word & GATE_PHASE) != 0 || model.drained;
+}
+
+static bool sync_through(void *unused)
+{
+    (void)unused;
+    return model.drained;
+}
+
+static void write_until_synced(void)
+{
+    uint8_t phase;
+
+    model_wait_until("the sync's begin", sync_turned, NULL);
+    gate_enter(&model.gate, GATE_WAIT, &phase);
+    model_wait_until("the sync's end", sync_through, NULL);
+    gate_leave(&model.gate, phase);
+}
+
+static void sync_once(void)
+{
+    gate_drain(&model.gate);
+    model_expect(model.written, "a sync does not wait for a write before it");
+    model.drained = true;
+}
+
+static void sync_any(void)
+{
+    gate_drain(&model.gate);
 }
 
 static void finish_request(void)
 {
-    gate_leave(&model.gate, GATE_REQUEST);
+    gate_remove_request(&model.gate);
 }
 
 /* Close frees the gate: whoever touches it afterwards finds a value that no gate has. */
@@ -132,14 +186,26 @@ static void close_and_free(void)
     model.gate.word = UINT64_MAX;
 }
 
+/* A truncate beside the last completion, then the close. */
+static void truncate_and_close(void)
+{
+    truncate_once();
+    close_and_free();
+}
+
 static void check_empty(void)
 {
     if (model.freed)
         model_expect(model.gate.word == UINT64_MAX && model.gate.lock.owner == 99,
                      "the gate was used after it was freed");
     else
-        model_expect(model.gate.word == 0, "the gate is not empty at the end");
+        model_expect((model.gate.word & ~GATE_PHASE) == 0, "the gate is not empty at the end");
 }
+
+#define NO_DEVICE                                                                                  \
+    {                                                                                              \
+        0, NULL, NULL                                                                              \
+    }
 
 static const struct model_scenario scenarios[] = {
     {"two writes and a truncate",
@@ -147,25 +213,49 @@ static const struct model_scenario scenarios[] = {
      {write_waiting, write_waiting, truncate_once},
      check_empty,
      false,
-     {0, NULL, NULL}},
+     NO_DEVICE},
     {"two truncates and a write",
      setup,
      {truncate_once, truncate_once, write_waiting},
      check_empty,
      false,
-     {0, NULL, NULL}},
+     NO_DEVICE},
     {"a submitted write and a callback's",
      setup,
      {write_trying, write_in_callback, truncate_once},
      check_empty,
      false,
-     {0, NULL, NULL}},
+     NO_DEVICE},
+    {"a sync waits for what was before it alone",
+     setup_sync,
+     {finish_first_write, write_until_synced, sync_once},
+     check_empty,
+     false,
+     NO_DEVICE},
+    {"a sync, a truncate and a write",
+     setup,
+     {sync_any, truncate_once, write_waiting},
+     check_empty,
+     false,
+     NO_DEVICE},
+    {"two syncs and a write",
+     setup,
+     {sync_any, sync_any, write_waiting},
+     check_empty,
+     false,
+     NO_DEVICE},
     {"close beside the last completion",
      setup_request,
      {finish_request, close_and_free},
      check_empty,
      false,
-     {0, NULL, NULL}},
+     NO_DEVICE},
+    {"truncate and close beside a completion",
+     setup_request,
+     {finish_request, truncate_and_close},
+     check_empty,
+     false,
+     NO_DEVICE},
 };
 
 int main(int argc, char **argv)

@@ -25,6 +25,8 @@
 #include "../../lib/token.c"
 #include "../../lib/transfer.c"
 
+#include "../../lib/file_ops.h"
+
 #ifndef MODEL_PLANT
 #define MODEL_PLANT 0
 #endif
@@ -38,6 +40,8 @@
 #elif MODEL_PLANT == 4 /* the reaper is told of nothing but the end */
 static void signal_at_end_only(struct thread_cond *cond);
 #define thread_cond_signal(cond) signal_at_end_only(cond)
+#elif MODEL_PLANT == 6 /* who puts a write into the held list does not look at the gate again */
+#define file_op_barred(file) true
 #elif MODEL_PLANT == 5 /* a holder leaves without giving the token up */
 #define token_release(token) ((token)->sleeping_for = 0)
 #endif
@@ -48,6 +52,7 @@ static void signal_at_end_only(struct thread_cond *cond);
 
 #include "../../lib/queue.c"
 
+#undef file_op_barred
 #undef calloc
 #undef free
 
@@ -81,6 +86,7 @@ struct aio_file {
     struct thread_mutex lock;
     struct thread_cond idle;
     unsigned requests;
+    bool barred;
 };
 
 /* All that the scenarios and their engine remember. */
@@ -113,9 +119,8 @@ static struct aio_queue *the_queue(void)
 }
 #endif
 
-int file_op_begin(const struct aio_op *op, enum gate_patience patience, struct transfer *transfer)
+int file_op_begin(const struct aio_op *op, struct transfer *transfer)
 {
-    (void)patience;
     transfer_init(transfer, op->opcode, 3, op->offset);
     transfer_set_buffer(transfer, NULL, op->len);
     thread_mutex_lock(&op->file->lock);
@@ -124,7 +129,25 @@ int file_op_begin(const struct aio_op *op, enum gate_patience patience, struct t
     return 0;
 }
 
-void file_op_end(struct aio_file *file, const struct transfer *transfer)
+/* A gate that is closed and opened by a scenario. */
+int file_op_enter(struct aio_file *file, struct transfer *transfer)
+{
+    if (!transfer_is_write(transfer))
+        return 0;
+    model_step("enter the gate");
+    if (file->barred)
+        return -EAGAIN;
+    transfer->entered = true;
+    return 0;
+}
+
+bool file_op_barred(struct aio_file *file)
+{
+    model_step("look at the gate");
+    return file->barred;
+}
+
+void file_op_end(struct aio_file *file, struct transfer *transfer)
 {
     (void)file;
     (void)transfer;
@@ -589,6 +612,44 @@ static void reap_two_beside_close(void)
     model.file.requests = 0;
 }
 
+/* A truncate keeps a write out; it is launched by whoever comes last. */
+static void setup_truncate(void)
+{
+    make_queue(DEPTH);
+    model.file.barred = true;
+}
+
+static void end_truncate(void)
+{
+    model_step("end the truncate");
+    model.file.barred = false;
+    queues_launch_held(&model.file);
+}
+
+static void truncate_again(void)
+{
+    model_step("begin a truncate");
+    model.file.barred = true;
+    end_truncate();
+}
+
+static void submit_write_and_wait(void)
+{
+    submit(1, AIO_OP_WRITE, 0, NULL);
+    wait_for(1, 2);
+}
+
+static void submit_write_with_callback(void)
+{
+    submit(1, AIO_OP_WRITE, 0, count_callback);
+}
+
+static void check_one_callback(void)
+{
+    check_nothing_held();
+    model_expect(model.callbacks == 1, "one callback");
+}
+
 /* No room in the engine, and nothing in flight that could make some. */
 static void setup_no_room(void)
 {
@@ -699,6 +760,18 @@ static const struct model_scenario scenarios[] = {
      setup_close_beside_reap,
      {close_file, reap_two_beside_close, destroy_after_2},
      check_two_results,
+     false,
+     DEVICE},
+    {"a write beside a truncate",
+     setup_truncate,
+     {end_truncate, submit_write_and_wait, destroy_after_2},
+     check_destroyed,
+     false,
+     DEVICE},
+    {"a callback's write beside two truncates",
+     setup_plain,
+     {truncate_again, truncate_again, submit_write_with_callback, destroy_after_3},
+     check_one_callback,
      false,
      DEVICE},
     {"no room in the engine",
