@@ -75,6 +75,7 @@ int engine_ops_check(const struct engine_ops *ops)
 ssize_t engine_execute_plain(struct engine *engine, const struct engine_io *io)
 {
     ERRNO_GUARD;
+    const struct iovec one = {io->buf, io->len};
     ssize_t result;
 
     (void)engine;
@@ -82,11 +83,12 @@ ssize_t engine_execute_plain(struct engine *engine, const struct engine_io *io)
     case AIO_OP_NOP:
         return 0;
     case AIO_OP_READ:
-        /* Scalar transfers carry no flags: preadv2 would cost an iovec and a copy more. */
-        result = pread(io->fd, io->buf, io->len, io->offset);
+        result = io->rw_flags == 0 ? pread(io->fd, io->buf, io->len, io->offset)
+                                   : preadv2(io->fd, &one, 1, io->offset, io->rw_flags);
         break;
     case AIO_OP_WRITE:
-        result = pwrite(io->fd, io->buf, io->len, io->offset);
+        result = io->rw_flags == 0 ? pwrite(io->fd, io->buf, io->len, io->offset)
+                                   : pwritev2(io->fd, &one, 1, io->offset, io->rw_flags);
         break;
     case AIO_OP_READV:
         result = preadv2(io->fd, io->iov, (int)io->len, io->offset, io->rw_flags);

@@ -38,6 +38,9 @@ struct engine_event {
     int64_t result;
 };
 
+/* Events collected at once. */
+#define ENGINE_BATCH 64u
+
 /* An engine context; each engine embeds this first in its own struct. */
 struct engine {
     const struct engine_ops *ops;
@@ -71,11 +74,11 @@ struct engine_ops {
      * -EAGAIN (no room: try again after an event) and -EINTR (try again). Any thread. */
     int (*submit)(struct engine *engine, struct engine_io *const *ios, unsigned count);
 
-    /* Collects up to max events, waiting for min (0 to max) or until the time is over (NULL: for
-     * ever; relative). Holder only. Returns how many; fewer than min, even 0, after wake() or when
-     * the time is over; or -EINTR, with none collected. Other errors are the engine's end: they
-     * cannot happen while the preconditions hold. With min 0 it never sleeps, and is called with
-     * the queue's lock held. */
+    /* Collects up to max (<= ENGINE_BATCH) events, waiting for min (0 to max) or until the time is
+     * over (NULL: for ever; relative). Holder only. Returns how many; fewer than min, even 0, after
+     * wake() or when the time is over; or -EINTR, with none collected. Other errors are the
+     * engine's end: they cannot happen while the preconditions hold. With min 0 it never sleeps,
+     * and is called with the queue's lock held. */
     int (*reap)(struct engine *engine, struct engine_event *events, unsigned min, unsigned max,
                 const struct timespec *timeout);
 

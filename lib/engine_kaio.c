@@ -159,8 +159,10 @@ static int kaio_create(const struct engine_config *config, struct engine **resul
     struct kaio *kaio = calloc(1, sizeof(*kaio) + config->depth * sizeof(kaio->iocbs[0]));
     int error;
 
-    if (kaio == NULL)
+    if (kaio == NULL) {
+        kaio_explain(config, -ENOMEM);
         return -ENOMEM;
+    }
     kaio->engine.ops = &engine_kaio_ops;
     kaio->depth = config->depth;
     error = kaio_open(kaio, config);

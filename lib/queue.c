@@ -417,10 +417,7 @@ static bool await_claimed(struct aio_queue *queue, struct request *request, int6
     if (!request->waited) {
         queue->reapable--;
         /* A reap that counted on this one may have nothing left to wait for. */
-        if (queue->reapable == 0) {
-            queue_interrupt(queue);
-            queue_changed(queue);
-        }
+        queue_changed(queue);
     }
     ready = queue_await(queue, &waiter, deadline_ns);
     request->claimed = false;

@@ -17,7 +17,7 @@
 #include "token.h"
 
 /* Requests given to an engine, events taken from one, callbacks run, at a time: on the stack. */
-#define QUEUE_BATCH 64u
+#define QUEUE_BATCH ENGINE_BATCH
 
 /* How often the reaper thread looks in while operations are in flight and nobody reaps, and how
  * soon an engine that had no room is asked again when no completion comes to say so. */
@@ -129,9 +129,9 @@ void queue_tell(struct aio_queue *queue);
  * may depend on. One thread that submits and waits for itself has nobody to tell. */
 static inline void queue_changed(struct aio_queue *queue)
 {
-    if (queue->token.first != NULL || queue->table.callbacks.count > 0 ||
-        queue->callbacks_inflight > 0 || queue->reaper_dozing || queue->interrupt_owed ||
-        queues_hastened())
+    if (queue->token.first != NULL || queue->token.sleeping_for > 0 ||
+        queue->table.callbacks.count > 0 || queue->callbacks_inflight > 0 || queue->reaper_dozing ||
+        queue->interrupt_owed || queues_hastened())
         queue_tell(queue);
 }
 

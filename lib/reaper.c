@@ -113,6 +113,8 @@ void queue_tell(struct aio_queue *queue)
     bool wake_reaper = queue->table.callbacks.count > 0;
 
     token_wake_ready(&queue->token, queue_waiter_ready, queue);
+    if (token_holder_overslept(&queue->token, queue_waiter_ready, queue))
+        queue_interrupt(queue);
     if (!queue->token.held && engine_has_work(queue) &&
         !token_offer(&queue->token, queue_waiter_ready, queue))
         wake_reaper |= queue->reaper_dozing || reaper_needed(queue);
@@ -320,6 +322,7 @@ bool queue_await(struct aio_queue *queue, struct waiter *waiter, int64_t deadlin
         if (!waiter->has_token && engine_has_work(queue))
             waiter->has_token = token_take(&queue->token);
         if (waiter->has_token && engine_has_work(queue)) {
+            queue->token.holder = waiter;
             in_time = reap_once(queue, holder_min(queue, waiter), deadline_ns,
                                 &queue->stats.reaped_by_waiter);
             continue;

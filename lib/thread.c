@@ -6,11 +6,14 @@
 
 #include <signal.h>
 
+#include "errno_guard.h"
+
 #ifndef AIOFILE_MODEL
 
 int thread_start(struct thread_handle *handle, const char *name, void *(*body)(void *),
                  void *argument)
 {
+    ERRNO_GUARD;
     sigset_t all;
     sigset_t before;
     int error;

@@ -76,6 +76,7 @@ void token_release(struct token *token)
     assert(token->held);
     assert(token->sleeping_for == 0);
     token->held = false;
+    token->holder = NULL;
 }
 
 void token_wake_ready(struct token *token, waiter_ready_fn ready, const void *context)
@@ -83,6 +84,11 @@ void token_wake_ready(struct token *token, waiter_ready_fn ready, const void *co
     for (struct waiter *waiter = token->first; waiter != NULL; waiter = waiter->next)
         if (ready(context, waiter))
             thread_cond_signal(&waiter->wakeup);
+}
+
+bool token_holder_overslept(const struct token *token, waiter_ready_fn ready, const void *context)
+{
+    return token->sleeping_for > 0 && token->holder != NULL && ready(context, token->holder);
 }
 
 bool token_interrupt(struct token *token, struct engine *engine)

@@ -16,7 +16,7 @@
  *   - The token is free only while nobody is parked or the engine has nothing: every place that
  *     frees it or gives the engine work calls token_offer().
  *   - A holder asleep in the engine sleeps for what it knew when it went there. Whoever makes that
- *     wrong calls token_interrupt().
+ *     wrong, or makes its condition hold, calls token_interrupt().
  *
  * test/model runs this file, queue.c and reaper.c through every order of their steps.
  */
@@ -55,6 +55,7 @@ struct waiter {
 
 struct token {
     bool held;
+    struct waiter *holder; /* the thread that reaps for itself; NULL: none, or the reaper thread */
     unsigned sleeping_for; /* min of the reap that the holder is in or about to enter; 0: not */
     bool interrupted;      /* that reap has been woken */
     struct waiter *first;
@@ -81,6 +82,9 @@ void token_release(struct token *token);
 
 /* Wakes the parked threads whose conditions hold. */
 void token_wake_ready(struct token *token, waiter_ready_fn ready, const void *context);
+
+/* Whether the holder sleeps in the engine though its condition holds. */
+bool token_holder_overslept(const struct token *token, waiter_ready_fn ready, const void *context);
 
 /* Makes a holder that sleeps in the engine come back and look again. Returns false when the engine
  * could not be told now: try again. */

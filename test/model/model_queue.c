@@ -42,6 +42,8 @@ static void signal_at_end_only(struct thread_cond *cond);
 #define thread_cond_signal(cond) signal_at_end_only(cond)
 #elif MODEL_PLANT == 6 /* who puts a write into the held list does not look at the gate again */
 #define file_op_barred(file) true
+#elif MODEL_PLANT == 7 /* a holder whose condition holds sleeps on */
+#define token_holder_overslept(token, ready, context) false
 #elif MODEL_PLANT == 5 /* a holder leaves without giving the token up */
 #define token_release(token) ((token)->sleeping_for = 0)
 #endif
@@ -650,6 +652,58 @@ static void check_one_callback(void)
     model_expect(model.callbacks == 1, "one callback");
 }
 
+/* A thread that waits for a slot sleeps in the engine; another one takes a result. */
+static void setup_full(void)
+{
+    make_queue(2);
+    submit(0, AIO_OP_READ, AIO_OP_WAITED, NULL);
+    submit(1, AIO_OP_READ, AIO_OP_WAITED, NULL);
+    model.slow_tag = 1;
+    model.slow_needs_marks = 1;
+}
+
+static void submit_third_mark(void)
+{
+    submit(2, AIO_OP_READ, AIO_OP_WAITED, NULL);
+    model.marks++;
+    wait_for(2, 2);
+}
+
+static void wait_for_0_then_1(void)
+{
+    wait_for(0, 2);
+    wait_for(1, 2);
+}
+
+/* A drain sleeps in the engine for what came after it; a callback that it waits for returns. */
+static void setup_callback_and_slow(void)
+{
+    make_queue(DEPTH);
+    submit(0, AIO_OP_READ, 0, count_callback);
+    model.slow_tag = 1;
+    model.slow_needs_marks = 1;
+}
+
+static void drain_and_mark(void)
+{
+    model_expect(aio_queue_drain(model.queue, NULL) == 0, "drain");
+    model.marks++;
+}
+
+static bool drain_began(void *unused)
+{
+    (void)unused;
+    return model.queue->inside > 0 || model.marks > 0;
+}
+
+static void submit_slow_and_wait(void)
+{
+    model_wait_until("the drain's begin", drain_began, NULL);
+    submit(1, AIO_OP_READ, AIO_OP_WAITED, NULL);
+    model_wait_until("the drain", others_done, (void *)(intptr_t)1);
+    wait_for(1, 2);
+}
+
 /* No room in the engine, and nothing in flight that could make some. */
 static void setup_no_room(void)
 {
@@ -772,6 +826,18 @@ static const struct model_scenario scenarios[] = {
      setup_plain,
      {truncate_again, truncate_again, submit_write_with_callback, destroy_after_3},
      check_one_callback,
+     false,
+     DEVICE},
+    {"a slot comes free while its waiter reaps",
+     setup_full,
+     {submit_third_mark, wait_for_0_then_1, destroy_after_2},
+     check_three_results,
+     false,
+     DEVICE},
+    {"a callback returns while a drain reaps",
+     setup_callback_and_slow,
+     {drain_and_mark, submit_slow_and_wait, destroy_after_2},
+     check_callback_and_result,
      false,
      DEVICE},
     {"no room in the engine",
