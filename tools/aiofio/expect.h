@@ -23,7 +23,7 @@ struct expect {
 
 /* What is known of a block at one moment. */
 struct expect_view {
-    uint32_t lowest; /* 0: nothing known, anything may be there */
+    uint32_t lowest;  /* 0: nothing known, anything may be there */
     uint32_t highest; /* 0: never written */
     bool writing;     /* writes are in flight */
 };

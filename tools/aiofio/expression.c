@@ -35,6 +35,7 @@ static int read_leaf(struct reader *reader, uint64_t *value)
     char leaf[64];
     size_t length = 0;
 
+    *value = 0;
     if (peek(reader) == '(') {
         if (++reader->nesting > NESTING_MAX)
             return refuse(reader, "too many parentheses");
@@ -59,7 +60,7 @@ static int read_leaf(struct reader *reader, uint64_t *value)
 
 static int read_product(struct reader *reader, uint64_t *value)
 {
-    uint64_t factor;
+    uint64_t factor = 0;
 
     if (read_leaf(reader, value))
         return -1;
@@ -80,7 +81,7 @@ static int read_product(struct reader *reader, uint64_t *value)
 
 static int read_sum(struct reader *reader, uint64_t *value)
 {
-    uint64_t term;
+    uint64_t term = 0;
 
     if (read_product(reader, value))
         return -1;

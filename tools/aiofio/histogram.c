@@ -16,19 +16,28 @@ uint64_t histogram_value(unsigned bucket)
            (1ull << shift) / 2;
 }
 
+uint64_t histogram_total(const struct histogram *histogram)
+{
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+        total += histogram->buckets[i];
+    return total;
+}
+
 void histogram_merge(struct histogram *to, const struct histogram *from)
 {
-    to->total += from->total;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
         to->buckets[i] += from->buckets[i];
 }
 
 uint64_t histogram_percentile(const struct histogram *histogram, double percent)
 {
-    uint64_t wanted = (uint64_t)ceil(percent / 100.0 * (double)histogram->total);
+    uint64_t total = histogram_total(histogram);
+    uint64_t wanted = (uint64_t)ceil(percent / 100.0 * (double)total);
     uint64_t seen = 0;
 
-    if (histogram->total == 0)
+    if (total == 0)
         return 0;
     if (wanted == 0)
         wanted = 1;

@@ -12,7 +12,6 @@
 #define HISTOGRAM_BUCKETS ((1u << HISTOGRAM_BITS) * HISTOGRAM_GROUPS)
 
 struct histogram {
-    uint64_t total;
     uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
@@ -28,17 +27,20 @@ static inline unsigned histogram_bucket(uint64_t value)
     shift = bits - HISTOGRAM_BITS - 1;
     if (shift + 1 >= HISTOGRAM_GROUPS)
         return HISTOGRAM_BUCKETS - 1;
-    return ((shift + 1) << HISTOGRAM_BITS) + (unsigned)((value >> shift) & ((1u << HISTOGRAM_BITS) - 1));
+    return ((shift + 1) << HISTOGRAM_BITS) +
+           (unsigned)((value >> shift) & ((1u << HISTOGRAM_BITS) - 1));
 }
 
 static inline void histogram_add(struct histogram *histogram, uint64_t value)
 {
-    histogram->total++;
     histogram->buckets[histogram_bucket(value)]++;
 }
 
 /* The value in the middle of a bucket, which stands for all of it. */
 uint64_t histogram_value(unsigned bucket);
+
+/* How many values were added. */
+uint64_t histogram_total(const struct histogram *histogram);
 
 void histogram_merge(struct histogram *to, const struct histogram *from);
 

@@ -172,8 +172,8 @@ static void list_choices(const struct option *option, char *out, size_t room)
     for (const struct option_choice *choice = option->choices; choice->name; choice++) {
         if (choice->refused || length >= room)
             continue;
-        length += (size_t)snprintf(out + length, room - length, "%s%s", length ? ", " : "",
-                                   choice->name);
+        length +=
+            (size_t)snprintf(out + length, room - length, "%s%s", length ? ", " : "", choice->name);
     }
 }
 
@@ -247,8 +247,8 @@ const struct option option_table[] = {
     NUMBER("rwmixread", NULL, "number", rwmixread, 0, 100, "50", "percent of reads in rw, randrw"),
     CHOICE("ioengine", NULL, ioengine, "psync", engine_choices, "how to reach the disk"),
     NUMBER("iodepth", NULL, "number", iodepth, 1, 65536, "1", "operations in flight"),
-    NUMBER("iodepth_batch", "iodepth_batch_submit", "number", iodepth_batch, 0, 65536, "0",
-           "most operations in one submit; 0: as many as there is room for"),
+    NUMBER("iodepth_batch", "iodepth_batch_submit", "number", iodepth_batch, 0, 65536, "8",
+           "most operations in one submit; 0: as many as there is room for (fio's default is 1)"),
     BOOL("direct", direct, "0", "1: O_DIRECT required; 0: through the page cache"),
     NUMBER("numjobs", NULL, "number", numjobs, 1, 4096, "1", "clones of the job"),
     FLAG("thread", NULL, thread, "accepted: clones are threads in any case"),
@@ -310,7 +310,7 @@ int option_set(struct job_options *job, const char *name, const char *value,
     const struct option *option = option_find(name);
 
     if (!option)
-        return option_refuse_name(name, message);
+        return option_refuse_name(name, NULL, message);
     if (!value && !option->flag)
         return message_set(message, "%s needs a value (%s=%s)", name, name, option->type);
     return option->set(option, job, value ? value : "1", message);
@@ -330,19 +330,21 @@ static void consider(struct nearest *nearest, const char *typed, const char *nam
         *nearest = (struct nearest){.name = name, .distance = distance, .ours = ours};
 }
 
-int option_refuse_name(const char *name, struct message *message)
+int option_refuse_name(const char *name, const char *const *others, struct message *message)
 {
     struct nearest nearest = {.name = NULL, .distance = (unsigned)strlen(name) / 2 + 1};
 
     if (fio_knows(fio_job_names, name))
-        return message_set(message,
-                           "option '%s' is known to fio but not supported in this version of aiofio",
-                           name);
+        return message_set(
+            message, "option '%s' is known to fio but not supported in this version of aiofio",
+            name);
     for (const struct option *option = option_table; option->name; option++) {
         consider(&nearest, name, option->name, true);
         if (option->alias)
             consider(&nearest, name, option->alias, true);
     }
+    for (; others && *others; others++)
+        consider(&nearest, name, *others, true);
     for (const char *const *fio_name = fio_job_names; *fio_name; fio_name++)
         consider(&nearest, name, *fio_name, false);
     if (!nearest.name)

@@ -15,7 +15,7 @@
 #include "text.h"
 
 /* What a job does. */
-enum workload {
+enum rw_choice {
     WORKLOAD_READ,
     WORKLOAD_WRITE,
     WORKLOAD_RANDREAD,
@@ -74,14 +74,14 @@ struct option_choice {
 
 struct option {
     const char *name;
-    const char *alias;  /* NULL: none */
-    const char *type;   /* for the help */
-    size_t field;       /* offset in struct job_options */
-    uint64_t least;     /* range of numbers */
-    uint64_t most;      /* 0: unlimited */
+    const char *alias;   /* NULL: none */
+    const char *type;    /* for the help */
+    size_t field;        /* offset in struct job_options */
+    uint64_t least;      /* range of numbers */
+    uint64_t most;       /* 0: unlimited */
     const char *initial; /* NULL: none */
     const struct option_choice *choices;
-    bool flag;        /* may stand alone */
+    bool flag; /* may stand alone */
     const char *help;
     int (*set)(const struct option *option, struct job_options *job, const char *value,
                struct message *message);
@@ -101,8 +101,9 @@ const struct option *option_find(const char *name);
 int option_set(struct job_options *job, const char *name, const char *value,
                struct message *message);
 
-/* Says that a name is unknown: fio's but not ours, or a typo of the nearest name. Returns -1. */
-int option_refuse_name(const char *name, struct message *message);
+/* Says that a name is unknown: fio's but not ours, or a typo of the nearest name, where others
+ * (NULL-terminated, or NULL) could have been meant, too. Returns -1. */
+int option_refuse_name(const char *name, const char *const *others, struct message *message);
 
 /* The word for a number of an option with choices ("randwrite", "kaio"). */
 const char *option_choice_name(const char *option, uint64_t value);

@@ -32,8 +32,8 @@ static int set_output_format(struct settings *settings, const char *value, struc
 {
     (void)settings;
     if (strcmp(value, "normal") != 0)
-        return message_set(message, "--output-format=%s: only 'normal' is supported in this version",
-                           value);
+        return message_set(message,
+                           "--output-format=%s: only 'normal' is supported in this version", value);
     return 0;
 }
 
@@ -84,6 +84,14 @@ static int set_parse_only(struct settings *settings, const char *value, struct m
     return 0;
 }
 
+static int set_showcmd(struct settings *settings, const char *value, struct message *message)
+{
+    (void)value;
+    (void)message;
+    settings->request = REQUEST_SHOW;
+    return 0;
+}
+
 static int set_help(struct settings *settings, const char *value, struct message *message)
 {
     (void)value;
@@ -103,7 +111,7 @@ static int set_version(struct settings *settings, const char *value, struct mess
 static int set_option_help(struct settings *settings, const char *value, struct message *message)
 {
     if (value && strcmp(value, "all") != 0 && !option_find(value))
-        return option_refuse_name(value, message);
+        return option_refuse_name(value, NULL, message);
     settings->request = REQUEST_OPTION_HELP;
     free(settings->option_help);
     settings->option_help = must_copy(value ? value : "all");
@@ -112,7 +120,8 @@ static int set_option_help(struct settings *settings, const char *value, struct 
 
 static const struct tool_option tool_options[] = {
     {"output", TAKES_VALUE, "=FILE", "write the report to FILE", set_output},
-    {"output-format", TAKES_VALUE, "=normal", "fio's name for the report printed", set_output_format},
+    {"output-format", TAKES_VALUE, "=normal", "fio's name for the report printed",
+     set_output_format},
     {"eta", TAKES_VALUE, "=WHEN", "progress line: auto (on a terminal), always, never", set_eta},
     {"section", TAKES_VALUE, "=NAME", "run only this job of the job files; may be repeated",
      set_section},
@@ -120,6 +129,7 @@ static const struct tool_option tool_options[] = {
     {"force", TAKES_NOTHING, "", "overwrite=1 for every job, and for the file of --output",
      set_force},
     {"parse-only", TAKES_NOTHING, "", "check options and job files, run nothing", set_parse_only},
+    {"showcmd", TAKES_NOTHING, "", "print the jobs as a command line, run nothing", set_showcmd},
     {"cmdhelp", TAKES_PERHAPS, "[=OPTION]", "describe a job option, or all of them",
      set_option_help},
     {"help", TAKES_NOTHING, "", "this page", set_help},
@@ -184,23 +194,36 @@ static int find_beginning(const char *word, struct named *named, struct message 
     return first ? 0 : -1;
 }
 
+/* Tool options, too, can have been meant. */
+static int refuse_word(const char *word, struct message *message)
+{
+    const char *names[sizeof(tool_options) / sizeof(tool_options[0])];
+    unsigned count = 0;
+
+    for (const struct tool_option *tool = tool_options; tool->name; tool++)
+        names[count++] = tool->name;
+    names[count] = NULL;
+    return option_refuse_name(word, names, message);
+}
+
 static int find_option(const char *word, struct named *named, struct message *message)
 {
     *named = find_exactly(strcmp(word, "h") == 0 ? "help" : word);
     if (named->tool || named->option)
         return 0;
     if (fio_knows(fio_command_names, word))
-        return message_set(message, "--%s is known to fio but not supported in this version of "
-                                    "aiofio",
+        return message_set(message,
+                           "--%s is known to fio but not supported in this version of "
+                           "aiofio",
                            word);
     if (fio_knows(fio_job_names, word))
-        return option_refuse_name(word, message);
+        return option_refuse_name(word, NULL, message);
     message->text[0] = '\0';
     if (*word && find_beginning(word, named, message) == 0)
         return 0;
     if (message->text[0])
         return -1;
-    return option_refuse_name(word, message);
+    return refuse_word(word, message);
 }
 
 /* Takes the next word as a value. One that looks like an option is a forgotten value: fio would
@@ -319,9 +342,10 @@ void cmdline_print_help(FILE *out)
         snprintf(left, sizeof(left), "--%s%s", tool->name, tool->usage);
         fprintf(out, "  %-22s %s\n", left, tool->help);
     }
-    fputs("\n"
-          "Job options, in a file as key=value, here as --key=value (--name=NAME starts a job):\n\n",
-          out);
+    fputs(
+        "\n"
+        "Job options, in a file as key=value, here as --key=value (--name=NAME starts a job):\n\n",
+        out);
     option_print_table(out);
     fputs("\n"
           "Exit status: 0 all right, 1 wrong use (nothing was run), 2 I/O error, 3 wrong data,\n"

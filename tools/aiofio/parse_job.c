@@ -141,8 +141,7 @@ static FILE *open_included(const char *name, const char *includer)
 
     if (stream || !slash || name[0] == '/')
         return stream;
-    if (asprintf(&beside, "%.*s/%s", (int)(slash - includer), includer, name) < 0)
-        return NULL;
+    beside = must_format("%.*s/%s", (int)(slash - includer), includer, name);
     stream = fopen(beside, "re");
     free(beside);
     return stream;
@@ -159,8 +158,7 @@ static int parse_include(struct parser *parser, const char *name, const struct p
                            INCLUDE_NESTING_MAX);
     stream = open_included(name, place->path);
     if (!stream)
-        return message_set(parser->message, "include: cannot open '%s': %s", name,
-                           strerror(errno));
+        return message_set(parser->message, "include: cannot open '%s': %s", name, strerror(errno));
     result = parse_stream(parser, stream, &included);
     fclose(stream);
     return result;
@@ -196,8 +194,8 @@ static int parse_stream(struct parser *parser, FILE *stream, struct place *place
             message_prefix(parser->message, "%s:%u", place->path, place->line);
     }
     if (result == 0 && ferror(stream))
-        result = message_set(parser->message, "%s: cannot be read: %s", place->path,
-                             strerror(errno));
+        result =
+            message_set(parser->message, "%s: cannot be read: %s", place->path, strerror(errno));
     free(line);
     return result;
 }

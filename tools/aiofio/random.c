@@ -39,7 +39,7 @@ uint64_t random_next(struct random_stream *stream)
 uint64_t random_below(struct random_stream *stream, uint64_t bound)
 {
     /* The high half of the product: biased by less than bound / 2^64. */
-    return (uint64_t)((__extension__(unsigned __int128)random_next(stream) * bound) >> 64);
+    return (uint64_t)((__extension__(unsigned __int128) random_next(stream) * bound) >> 64);
 }
 
 void permutation_init(struct permutation *permutation, uint64_t count, uint64_t seed)
@@ -53,21 +53,20 @@ void permutation_init(struct permutation *permutation, uint64_t count, uint64_t 
         permutation->bits++;
     permutation->mask = permutation->bits < 64 ? (1ull << permutation->bits) - 1 : UINT64_MAX;
     random_stream_init(&stream, seed);
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < PERMUTATION_ROUNDS; i++) {
+        permutation->factors[i] = random_next(&stream) | 1;
         permutation->keys[i] = random_next(&stream);
+    }
+    permutation->fold = (permutation->bits + 1) / 2;
 }
 
 /* Shuffles the numbers below a power of two. Each step can be undone, so no two numbers meet:
- * adding a key, multiplying by an odd number, and folding the upper half onto the lower. */
+ * multiplying by an odd number, adding a key, and folding the upper half onto the lower. */
 static uint64_t shuffle(const struct permutation *permutation, uint64_t value)
 {
-    unsigned fold = (permutation->bits + 1) / 2;
-
-    for (unsigned i = 0; i < 4; i++) {
-        value = (value + permutation->keys[i]) & permutation->mask;
-        value ^= value >> fold;
-        value = (value * (permutation->keys[3 - i] | 1)) & permutation->mask;
-        value ^= value >> fold;
+    for (unsigned i = 0; i < PERMUTATION_ROUNDS; i++) {
+        value = (value * permutation->factors[i] + permutation->keys[i]) & permutation->mask;
+        value ^= value >> permutation->fold;
     }
     return value;
 }

@@ -25,12 +25,16 @@ uint64_t random_next(struct random_stream *stream);
 /* Evenly from 0 to bound - 1; bound > 0. */
 uint64_t random_below(struct random_stream *stream, uint64_t bound);
 
+#define PERMUTATION_ROUNDS 3
+
 /* A permutation of 0 .. count - 1 in constant memory. */
 struct permutation {
     uint64_t count;
     uint64_t mask; /* of the power of two not below count */
     unsigned bits;
-    uint64_t keys[4];
+    unsigned fold;
+    uint64_t factors[PERMUTATION_ROUNDS]; /* odd */
+    uint64_t keys[PERMUTATION_ROUNDS];
 };
 
 void permutation_init(struct permutation *permutation, uint64_t count, uint64_t seed);

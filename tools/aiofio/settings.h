@@ -10,15 +10,22 @@
 
 enum eta_mode { ETA_AUTO, ETA_ALWAYS, ETA_NEVER };
 
-enum request { REQUEST_RUN, REQUEST_PARSE, REQUEST_HELP, REQUEST_VERSION, REQUEST_OPTION_HELP };
+enum request {
+    REQUEST_RUN,
+    REQUEST_PARSE,
+    REQUEST_SHOW,
+    REQUEST_HELP,
+    REQUEST_VERSION,
+    REQUEST_OPTION_HELP,
+};
 
 struct settings {
     enum request request;
     char *option_help; /* whose, for REQUEST_OPTION_HELP; "all" */
     char *output;      /* file of the report; NULL: standard output */
     enum eta_mode eta;
-    bool readonly; /* refuse everything that writes */
-    bool force;    /* may write into files that aiofio did not make */
+    bool readonly;   /* refuse everything that writes */
+    bool force;      /* may write into files that aiofio did not make */
     char **sections; /* NULL-terminated, or NULL */
     size_t section_count;
 };

@@ -109,10 +109,14 @@ struct tally {
 static enum block_state judge_tally(const struct tally *tally, bool in_flight)
 {
     static const enum block_state of_all[SECTOR_STATE_COUNT] = {
-        [SECTOR_GOOD] = BLOCK_GOOD,           [SECTOR_STALE] = BLOCK_STALE,
-        [SECTOR_MISDIRECTED] = BLOCK_MISDIRECTED, [SECTOR_FOREIGN] = BLOCK_FOREIGN,
-        [SECTOR_DAMAGED] = BLOCK_CORRUPT,     [SECTOR_UNSTAMPED] = BLOCK_CORRUPT,
-        [SECTOR_ZEROED] = BLOCK_ZEROED,       [SECTOR_UNISSUED] = BLOCK_CORRUPT,
+        [SECTOR_GOOD] = BLOCK_GOOD,
+        [SECTOR_STALE] = BLOCK_STALE,
+        [SECTOR_MISDIRECTED] = BLOCK_MISDIRECTED,
+        [SECTOR_FOREIGN] = BLOCK_FOREIGN,
+        [SECTOR_DAMAGED] = BLOCK_CORRUPT,
+        [SECTOR_UNSTAMPED] = BLOCK_CORRUPT,
+        [SECTOR_ZEROED] = BLOCK_ZEROED,
+        [SECTOR_UNISSUED] = BLOCK_CORRUPT,
     };
 
     if (tally->of[SECTOR_DAMAGED])
@@ -188,9 +192,15 @@ enum block_state stamp_judge(const void *data, const struct block_expectation *e
 const char *block_state_name(enum block_state state)
 {
     static const char *const names[BLOCK_STATE_COUNT] = {
-        [BLOCK_GOOD] = "good",   [BLOCK_UNKNOWN] = "unknown",         [BLOCK_IN_FLIGHT] = "in flight",
-        [BLOCK_STALE] = "stale", [BLOCK_MISDIRECTED] = "misdirected", [BLOCK_TORN] = "torn",
-        [BLOCK_FOREIGN] = "foreign", [BLOCK_CORRUPT] = "corrupt",     [BLOCK_ZEROED] = "zeroed",
+        [BLOCK_GOOD] = "good",
+        [BLOCK_UNKNOWN] = "unknown",
+        [BLOCK_IN_FLIGHT] = "in flight",
+        [BLOCK_STALE] = "stale",
+        [BLOCK_MISDIRECTED] = "misdirected",
+        [BLOCK_TORN] = "torn",
+        [BLOCK_FOREIGN] = "foreign",
+        [BLOCK_CORRUPT] = "corrupt",
+        [BLOCK_ZEROED] = "zeroed",
     };
 
     return names[state];

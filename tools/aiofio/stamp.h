@@ -67,7 +67,7 @@ struct block_expectation {
     uint64_t offset;
     uint32_t file;
     uint32_t length;
-    uint32_t lowest;  /* generations that it may have; 0: anything may be there */
+    uint32_t lowest; /* generations that it may have; 0: anything may be there */
     uint32_t highest;
     bool own_run;   /* false: any run and file, the block must only agree with itself */
     bool in_flight; /* a write overlapped the read */

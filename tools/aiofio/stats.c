@@ -8,20 +8,18 @@
 
 void moments_merge(struct moments *to, const struct moments *from)
 {
-    if (from->count == 0)
-        return;
-    if (to->count == 0 || from->min < to->min)
-        to->min = from->min;
+    to->count += from->count;
+    if (from->inverted_min > to->inverted_min)
+        to->inverted_min = from->inverted_min;
     if (from->max > to->max)
         to->max = from->max;
-    to->count += from->count;
     to->sum += from->sum;
     to->sum_of_squares += from->sum_of_squares;
 }
 
 double moments_mean(const struct moments *moments)
 {
-    return moments->count ? moments->sum / (double)moments->count : 0;
+    return moments->count ? (double)moments->sum / (double)moments->count : 0;
 }
 
 double moments_deviation(const struct moments *moments)
@@ -31,7 +29,8 @@ double moments_deviation(const struct moments *moments)
 
     if (moments->count < 2)
         return 0;
-    variance = (moments->sum_of_squares - mean * moments->sum) / (double)(moments->count - 1);
+    variance =
+        (moments->sum_of_squares - mean * (double)moments->sum) / (double)(moments->count - 1);
     return variance > 0 ? sqrt(variance) : 0;
 }
 
@@ -55,28 +54,31 @@ static void append_window(struct window_series *series, struct window window)
     series->windows[series->count++] = window;
 }
 
-void window_series_advance(struct window_series *series, uint64_t now_ns)
+void window_series_advance(struct window_series *series, uint64_t now_ns,
+                           const struct window *total)
 {
     while (now_ns - series->start_ns >= (series->count + 1) * WINDOW_NS) {
-        append_window(series, series->open);
-        series->open = (struct window){0};
+        append_window(series, (struct window){
+                                  .operations = total->operations - series->closed.operations,
+                                  .bytes = total->bytes - series->closed.bytes,
+                              });
+        series->closed = *total;
     }
 }
 
-void window_series_end(struct window_series *series, uint64_t now_ns)
+void window_series_end(struct window_series *series, uint64_t now_ns, const struct window *total)
 {
     uint64_t elapsed_ns = now_ns - series->start_ns;
 
-    window_series_advance(series, now_ns);
-    if (series->count == 0 && series->open.operations && elapsed_ns) {
+    window_series_advance(series, now_ns, total);
+    if (series->count == 0 && total->operations && elapsed_ns) {
         double scale = (double)WINDOW_NS / (double)elapsed_ns;
 
         append_window(series, (struct window){
-                                  .operations = (uint64_t)((double)series->open.operations * scale),
-                                  .bytes = (uint64_t)((double)series->open.bytes * scale),
+                                  .operations = (uint64_t)((double)total->operations * scale),
+                                  .bytes = (uint64_t)((double)total->bytes * scale),
                               });
     }
-    series->open = (struct window){0};
 }
 
 void window_series_merge(struct window_series *to, const struct window_series *from)
@@ -103,38 +105,18 @@ void job_stats_free(struct job_stats *stats)
     free(stats);
 }
 
-void job_stats_add(struct job_stats *stats, enum direction direction, uint64_t bytes,
-                   const struct operation_times *times)
-{
-    struct direction_stats *to = &stats->directions[direction];
-    uint64_t lat_ns = times->reaped_ns - times->prepared_ns;
-    uint64_t clat_ns = times->reaped_ns - times->submitted_ns;
-
-    to->operations++;
-    to->bytes += bytes;
-    if (to->has_slat)
-        moments_add(&to->slat, times->submitted_ns - times->prepared_ns);
-    moments_add(&to->clat, clat_ns);
-    moments_add(&to->lat, lat_ns);
-    histogram_add(&to->clat_histogram, clat_ns);
-    if (direction == DIRECTION_READ || direction == DIRECTION_WRITE)
-        histogram_add(&stats->lat_histogram, lat_ns);
-    to->series.open.operations++;
-    to->series.open.bytes += bytes;
-}
-
 /* The least n for which 2^n >= count. */
 static unsigned power_above(unsigned count)
 {
     return count <= 1 ? 0 : 32 - (unsigned)__builtin_clz(count - 1);
 }
 
-void job_stats_depth(struct job_stats *stats, unsigned depth)
+void job_stats_depth(struct job_stats *stats, unsigned depth, unsigned count)
 {
     /* Whole powers, rounded down: 3 operations in flight count as 2, 64 and more as the last. */
     unsigned bin = 31 - (unsigned)__builtin_clz(depth | 1);
 
-    stats->depth_bins[bin < DEPTH_BINS ? bin : DEPTH_BINS - 1]++;
+    stats->depth_bins[bin < DEPTH_BINS ? bin : DEPTH_BINS - 1] += count;
 }
 
 static unsigned batch_bin(unsigned count)
@@ -160,8 +142,8 @@ void job_stats_complete(struct job_stats *stats, unsigned count)
 
 static void merge_direction(struct direction_stats *to, const struct direction_stats *from)
 {
-    to->operations += from->operations;
-    to->bytes += from->bytes;
+    to->total.operations += from->total.operations;
+    to->total.bytes += from->total.bytes;
     to->shorts += from->shorts;
     if (from->runtime_ns > to->runtime_ns)
         to->runtime_ns = from->runtime_ns;

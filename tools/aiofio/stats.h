@@ -17,24 +17,30 @@ enum direction { DIRECTION_READ, DIRECTION_WRITE, DIRECTION_VERIFY, DIRECTION_SY
 #define DIRECTION_COUNT 4
 #define DIRECTION_DATA_COUNT 3 /* those that move data */
 
+/* All zeros is a good beginning, and adding takes no branch: hence the complement. */
 struct moments {
     uint64_t count;
-    uint64_t min;
+    uint64_t inverted_min; /* ~ of the least value */
     uint64_t max;
-    double sum;
+    uint64_t sum;
     double sum_of_squares;
 };
 
-static inline void moments_add(struct moments *moments, uint64_t value)
+/* Adds a value that came count times. */
+static inline void moments_add(struct moments *moments, uint64_t value, unsigned count)
 {
-    double real = (double)value;
+    double real = (double)(int64_t)value;
 
-    if (moments->count++ == 0 || value < moments->min)
-        moments->min = value;
-    if (value > moments->max)
-        moments->max = value;
-    moments->sum += real;
-    moments->sum_of_squares += real * real;
+    moments->count += count;
+    moments->inverted_min = moments->inverted_min > ~value ? moments->inverted_min : ~value;
+    moments->max = moments->max > value ? moments->max : value;
+    moments->sum += value * count;
+    moments->sum_of_squares += real * real * count;
+}
+
+static inline uint64_t moments_min(const struct moments *moments)
+{
+    return moments->count ? ~moments->inverted_min : 0;
 }
 
 void moments_merge(struct moments *to, const struct moments *from);
@@ -54,26 +60,26 @@ struct window_series {
     size_t count; /* complete windows */
     size_t room;
     uint64_t start_ns;
-    struct window open; /* the one that time is in */
+    struct window closed; /* the sum of what lies in windows */
 };
 
 void window_series_start(struct window_series *series, uint64_t start_ns);
 void window_series_free(struct window_series *series);
 
-/* Closes the windows that are over at now_ns. */
-void window_series_advance(struct window_series *series, uint64_t now_ns);
+/* Closes the windows that are over at now_ns; total is all that has completed until then. */
+void window_series_advance(struct window_series *series, uint64_t now_ns,
+                           const struct window *total);
 
 /* Ends the series. A last, incomplete window counts only where there is no other; it is scaled to
  * a full one. */
-void window_series_end(struct window_series *series, uint64_t now_ns);
+void window_series_end(struct window_series *series, uint64_t now_ns, const struct window *total);
 void window_series_merge(struct window_series *to, const struct window_series *from);
 
 struct direction_stats {
-    uint64_t operations;
-    uint64_t bytes;
+    struct window total;
     uint64_t shorts; /* transfers that moved less than asked */
     uint64_t runtime_ns;
-    bool has_slat; /* submission was measured apart */
+    bool has_slat;       /* submission was measured apart */
     struct moments slat; /* prepared to submitted */
     struct moments clat; /* submitted to reaped */
     struct moments lat;  /* prepared to reaped */
@@ -104,17 +110,23 @@ struct job_stats {
 struct job_stats *job_stats_new(void);
 void job_stats_free(struct job_stats *stats);
 
-/* The three instants of an operation that was reaped. */
-struct operation_times {
-    uint64_t prepared_ns;
-    uint64_t submitted_ns;
-    uint64_t reaped_ns;
-};
+/* Counts an operation: clat_ns from submission to reaping, lat_ns from preparation on. */
+static inline void job_stats_add(struct job_stats *stats, enum direction direction, uint64_t bytes,
+                                 uint64_t clat_ns, uint64_t lat_ns)
+{
+    struct direction_stats *to = &stats->directions[direction];
 
-void job_stats_add(struct job_stats *stats, enum direction direction, uint64_t bytes,
-                   const struct operation_times *times);
+    to->total.operations++;
+    to->total.bytes += bytes;
+    moments_add(&to->clat, clat_ns, 1);
+    moments_add(&to->lat, lat_ns, 1);
+    histogram_add(&to->clat_histogram, clat_ns);
+    if (direction <= DIRECTION_WRITE)
+        histogram_add(&stats->lat_histogram, lat_ns);
+}
 
-void job_stats_depth(struct job_stats *stats, unsigned depth);
+/* count operations were submitted, and then depth were in flight. */
+void job_stats_depth(struct job_stats *stats, unsigned depth, unsigned count);
 void job_stats_submit(struct job_stats *stats, unsigned count);
 void job_stats_complete(struct job_stats *stats, unsigned count);
 

@@ -116,3 +116,15 @@ char *must_copy(const char *text)
 {
     return check_memory(strdup(text));
 }
+
+char *must_format(const char *format, ...)
+{
+    va_list arguments;
+    char *text = NULL;
+    int length;
+
+    va_start(arguments, format);
+    length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    return check_memory(length < 0 ? NULL : text);
+}

@@ -35,5 +35,6 @@ char *text_trim(char *text);
 void *must_alloc(size_t count, size_t size);
 void *must_grow(void *memory, size_t count, size_t size);
 char *must_copy(const char *text);
+char *must_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

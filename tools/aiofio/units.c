@@ -25,19 +25,19 @@ static const struct unit size_units[] = {
     {"b", 1},
     {"k", KIBI},
     {"kb", KIBI},
-    {"m", KIBI * KIBI},
-    {"mb", KIBI * KIBI},
-    {"g", KIBI * KIBI * KIBI},
-    {"gb", KIBI * KIBI * KIBI},
-    {"t", KIBI * KIBI * KIBI * KIBI},
-    {"tb", KIBI * KIBI * KIBI * KIBI},
-    {"p", KIBI * KIBI * KIBI * KIBI * KIBI},
-    {"pb", KIBI * KIBI * KIBI * KIBI * KIBI},
+    {"m", KIBI *KIBI},
+    {"mb", KIBI *KIBI},
+    {"g", KIBI *KIBI *KIBI},
+    {"gb", KIBI *KIBI *KIBI},
+    {"t", KIBI *KIBI *KIBI *KIBI},
+    {"tb", KIBI *KIBI *KIBI *KIBI},
+    {"p", KIBI *KIBI *KIBI *KIBI *KIBI},
+    {"pb", KIBI *KIBI *KIBI *KIBI *KIBI},
     {"kib", KILO},
-    {"mib", KILO * KILO},
-    {"gib", KILO * KILO * KILO},
-    {"tib", KILO * KILO * KILO * KILO},
-    {"pib", KILO * KILO * KILO * KILO * KILO},
+    {"mib", KILO *KILO},
+    {"gib", KILO *KILO *KILO},
+    {"tib", KILO *KILO *KILO *KILO},
+    {"pib", KILO *KILO *KILO *KILO *KILO},
     {NULL, 0},
 };
 
@@ -124,6 +124,8 @@ static int scale(const struct number *number, uint64_t factor, const char *text,
             return message_set(message, "'%s' is too large", text);
         return 0;
     }
+    if (factor == 1)
+        return message_set(message, "'%s' is no whole number", text);
     if (number->fractional * (long double)factor >= 18446744073709551615.0L)
         return message_set(message, "'%s' is too large", text);
     *value = (uint64_t)llroundl(number->fractional * (long double)factor);
@@ -133,7 +135,7 @@ static int scale(const struct number *number, uint64_t factor, const char *text,
 int units_size(const char *text, uint64_t *value, struct message *message)
 {
     const struct unit *unit;
-    struct number number = {0};
+    struct number number = {.rest = ""};
 
     if (text[0] == '(')
         return expression_value(text, value, message);
@@ -152,7 +154,8 @@ int units_size(const char *text, uint64_t *value, struct message *message)
     if (scale(&number, unit->factor, text, value, message))
         return -1;
     if (unit->factor % KILO == 0 && unit->factor > 1)
-        message_note(message, "'%s' is %llu bytes: as in fio, '%s' is a power of 1000 and '%c' of "
+        message_note(message,
+                     "'%s' is %llu bytes: as in fio, '%s' is a power of 1000 and '%c' of "
                      "1024",
                      text, (unsigned long long)*value, number.rest, number.rest[0]);
     return 0;
@@ -160,7 +163,7 @@ int units_size(const char *text, uint64_t *value, struct message *message)
 
 int units_time(const char *text, uint64_t unit_us, uint64_t *time_us, struct message *message)
 {
-    struct number number = {0};
+    struct number number = {.rest = ""};
     uint64_t factor = unit_us;
 
     if (read_number(text, &number, message))

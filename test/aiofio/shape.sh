@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# shape.sh <aiofio> - the report has the lines of fio's report: both run the same jobs, and the
+# kinds of lines have to be the same, apart from the differences that are listed here. Ends with 77
+# where there is no fio.
+set -euo pipefail
+
+aiofio=$(realpath "$1")
+if ! command -v fio >/dev/null; then
+    echo "skipped: fio is not installed (apt-get install fio)"
+    exit 77
+fi
+folder=$(mktemp -d -p "${TMPDIR:-/var/tmp}" aiofio-shape-XXXXXX)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+direct=1
+if ! dd if=/dev/zero of=probe bs=4096 count=1 oflag=direct 2>/dev/null; then
+    direct=0
+fi
+cat >job.fio <<END
+[global]
+size=4m
+bs=4k
+direct=$direct
+ioengine=libaio
+iodepth=8
+[write]
+filename=one
+rw=randwrite
+fsync=100
+[mixed]
+stonewall
+rw=randrw
+numjobs=2
+group_reporting
+[blocking]
+stonewall
+filename=one
+ioengine=psync
+iodepth=1
+rw=read
+time_based
+runtime=2
+END
+
+# Every number becomes N, every unit of time T; what depends on the machine's speed goes.
+reduce() {
+    sed -E \
+        -e 's/^(fio|aiofio)-[0-9].*/fio-VERSION/' \
+        -e 's/pid=[0-9]+: .*/pid=N: WHEN/' \
+        -e 's/; 0 zone resets$//' \
+        -e 's/\b(nsec|usec|msec)\)/T)/g' \
+        -e 's/msec/ms/g' \
+        -e 's/[0-9]+(\.[0-9]+)?[kMGT]?(i?B)?/N/g' \
+        -e 's/\bN(Ki|Mi|Gi|k|M|G)?B/N/g' \
+        -e 's/= +N/=N/g' \
+        -e 's/\[ *N\]/[N]/g' \
+        -e 's/^(  lat \(T\) +:).*/\1/' \
+        -e 's/^((     \||      ) *)?(N?th=.*)/\3/' \
+        -e 's/^(     \| N?th=).*/\1/' \
+        -e 's/^  [a-z]+N?: ios=/  disk: ios=/' \
+        "$1" | grep -v '^$' | sort -u
+}
+
+fio --eta=never --output=fio.txt job.fio
+rm -f one mixed.*
+"$aiofio" --eta=never --output=aiofio.txt job.fio
+reduce fio.txt >fio.lines
+reduce aiofio.txt | sed -E 's/ioengine=kaio/ioengine=libaio/
+    s/ioengine=sync/ioengine=psync/' | sort -u >aiofio.lines
+
+# fio starts processes where aiofio starts threads; its aggregated disks depend on the machine.
+only_fio=$(comm -23 fio.lines aiofio.lines | grep -vE '^Starting N process' || true)
+only_aiofio=$(comm -13 fio.lines aiofio.lines | grep -vE '^Starting N thread' || true)
+if [[ -n $only_fio || -n $only_aiofio ]]; then
+    printf 'only in the report of fio:\n%s\nonly in the report of aiofio:\n%s\n' "$only_fio" \
+        "$only_aiofio"
+    exit 1
+fi
+echo "$(wc -l <fio.lines) kinds of lines are the same"

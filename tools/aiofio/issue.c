@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "issue.h"
+
+#include <aiofile/buffer.h>
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "text.h"
+
+int issuer_init(struct issuer *issuer, const struct issuer_need *need)
+{
+    size_t alignment = need->alignment > 4096 ? need->alignment : 4096;
+    size_t stride = (need->length + alignment - 1) / alignment * alignment;
+    unsigned buffers = need->fill_buffers ? 2 : 1;
+
+    issuer->depth = need->depth;
+    issuer->batch_max = need->batch_max;
+    issuer->memory = aio_buffer_alloc(stride * need->depth * buffers, alignment, AIO_BUFFER_ZERO);
+    if (!issuer->memory)
+        return -ENOMEM;
+    issuer->operations = must_alloc(need->depth, sizeof(*issuer->operations));
+    issuer->idle = must_alloc(need->depth, sizeof(struct operation *));
+    issuer->batch = must_alloc(need->depth, sizeof(struct operation *));
+    issuer->ops = must_alloc(need->depth, sizeof(*issuer->ops));
+    issuer->completions = must_alloc(need->depth, sizeof(*issuer->completions));
+    issuer->views = must_alloc((size_t)need->depth * need->views, sizeof(*issuer->views));
+    for (unsigned i = 0; i < need->depth; i++) {
+        struct operation *operation = &issuer->operations[i];
+
+        operation->read_buffer = issuer->memory + stride * buffers * i;
+        operation->fill_buffer = need->fill_buffers ? operation->read_buffer + stride : NULL;
+        operation->views = issuer->views + (size_t)need->views * i;
+        issuer->idle[need->depth - 1 - i] = operation;
+    }
+    issuer->idle_count = need->depth;
+    return 0;
+}
+
+void issuer_free(struct issuer *issuer)
+{
+    aio_buffer_free(issuer->memory);
+    free(issuer->operations);
+    free(issuer->idle);
+    free(issuer->batch);
+    free(issuer->ops);
+    free(issuer->completions);
+    free(issuer->views);
+}
+
+static inline void finish(const struct issuer *issuer, const struct source *source,
+                          const struct operation *operation, int64_t result, int error,
+                          uint64_t now_ns)
+{
+    if (result >= 0)
+        job_stats_add(issuer->stats, operation->direction, (uint64_t)result,
+                      now_ns - operation->submitted_ns, now_ns - operation->prepared_ns);
+    if (result >= 0 && result != (int64_t)operation->length)
+        issuer->stats->directions[operation->direction].shorts++;
+    source->done(source->context, operation, result, error);
+}
+
+/* Sets all that ever differs between operations; the rest was zeroed once. */
+static void make_op(const struct issuer *issuer, struct operation *operation, struct aio_op *op)
+{
+    bool is_sync = operation->direction == DIRECTION_SYNC;
+
+    if (is_sync)
+        op->opcode = operation->datasync ? AIO_OP_DATASYNC : AIO_OP_SYNC;
+    else
+        op->opcode = operation->direction == DIRECTION_WRITE ? AIO_OP_WRITE : AIO_OP_READ;
+    op->file = issuer->file;
+    op->buf = is_sync ? NULL : operation->data;
+    op->len = operation->length;
+    op->offset = (int64_t)operation->offset;
+    op->context = operation;
+}
+
+/* Hands a batch to the queue. What it refuses goes back to the source as a result. */
+static uint64_t submit_batch(struct issuer *issuer, const struct source *source, unsigned count,
+                             uint64_t prepared_ns)
+{
+    unsigned counts[DIRECTION_COUNT] = {0};
+    unsigned taken = 0;
+    int result = 0;
+    uint64_t now_ns;
+
+    while (taken < count) {
+        result = aio_queue_submit(issuer->queue, issuer->ops + taken, count - taken, NULL);
+        if (result <= 0)
+            break;
+        job_stats_submit(issuer->stats, (unsigned)result);
+        taken += (unsigned)result;
+    }
+    job_stats_depth(issuer->stats, issuer->depth - issuer->idle_count, taken);
+    now_ns = clock_now_ns();
+    for (unsigned i = 0; i < taken; i++) {
+        issuer->batch[i]->submitted_ns = now_ns;
+        counts[issuer->batch[i]->direction]++;
+    }
+    /* Prepared and submitted at the same two instants: one value for all of a direction. */
+    for (unsigned i = 0; i < DIRECTION_COUNT; i++)
+        if (counts[i])
+            moments_add(&issuer->stats->directions[i].slat, now_ns - prepared_ns, counts[i]);
+    for (unsigned i = taken; i < count; i++) {
+        /* No progress without an error would be a loop: count it as one. */
+        source->done(source->context, issuer->batch[i], result < 0 ? result : -EAGAIN, result);
+        issuer->idle[issuer->idle_count++] = issuer->batch[i];
+    }
+    return now_ns;
+}
+
+/* Takes operations from the source while there is room; returns false when it has ended. */
+static bool fill(struct issuer *issuer, const struct source *source, uint64_t *now_ns)
+{
+    bool more = true;
+
+    while (more && issuer->idle_count > 0) {
+        unsigned count = 0;
+
+        while (count < issuer->batch_max && issuer->idle_count > 0) {
+            struct operation *operation = issuer->idle[issuer->idle_count - 1];
+
+            more = source->next(source->context, operation);
+            if (!more)
+                break;
+            issuer->idle_count--;
+            operation->prepared_ns = *now_ns;
+            issuer->batch[count] = operation;
+            make_op(issuer, operation, &issuer->ops[count++]);
+        }
+        if (count > 0)
+            *now_ns = submit_batch(issuer, source, count, *now_ns);
+    }
+    return more;
+}
+
+static void run_queue(struct issuer *issuer, const struct source *source)
+{
+    uint64_t now_ns = clock_now_ns();
+    bool more = true;
+
+    for (;;) {
+        int count;
+
+        if (more)
+            more = fill(issuer, source, &now_ns);
+        if (issuer->idle_count == issuer->depth) {
+            if (!more)
+                break;
+            continue;
+        }
+        count = aio_queue_reap(issuer->queue, issuer->completions, 1, issuer->depth, NULL);
+        assert(count > 0);
+        now_ns = clock_now_ns();
+        source->tick(source->context, now_ns);
+        job_stats_complete(issuer->stats, (unsigned)count);
+        for (int i = 0; i < count; i++) {
+            const struct aio_completion *completion = &issuer->completions[i];
+            struct operation *operation = completion->context;
+
+            finish(issuer, source, operation, completion->result, completion->error, now_ns);
+            issuer->idle[issuer->idle_count++] = operation;
+        }
+    }
+}
+
+static ssize_t execute(const struct issuer *issuer, const struct operation *operation)
+{
+    switch (operation->direction) {
+    case DIRECTION_WRITE:
+        return aio_file_pwrite(issuer->file, operation->data, operation->length,
+                               (off_t)operation->offset);
+    case DIRECTION_SYNC:
+        return operation->datasync ? aio_file_datasync(issuer->file) : aio_file_sync(issuer->file);
+    default:
+        return aio_file_pread(issuer->file, operation->data, operation->length,
+                              (off_t)operation->offset);
+    }
+}
+
+static void run_blocking(struct issuer *issuer, const struct source *source)
+{
+    struct operation *operation = &issuer->operations[0];
+
+    while (source->next(source->context, operation)) {
+        uint64_t now_ns;
+        ssize_t result;
+
+        job_stats_depth(issuer->stats, 1, 1);
+        job_stats_submit(issuer->stats, 1);
+        operation->prepared_ns = clock_now_ns();
+        operation->submitted_ns = operation->prepared_ns;
+        result = execute(issuer, operation);
+        now_ns = clock_now_ns();
+        source->tick(source->context, now_ns);
+        job_stats_complete(issuer->stats, 1);
+        finish(issuer, source, operation, result, 0, now_ns);
+    }
+}
+
+void issuer_run(struct issuer *issuer, const struct source *source)
+{
+    if (issuer->queue)
+        run_queue(issuer, source);
+    else
+        run_blocking(issuer, source);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * issue.h - keeps a number of operations in flight and measures them.
+ *
+ * What to do comes from a source; this file only knows how. Three clock readings make an operation:
+ * prepared, submitted and reaped. They are taken once for each batch submitted or reaped.
+ */
+#ifndef AIOFIO_ISSUE_H
+#define AIOFIO_ISSUE_H
+
+#include <aiofile/file.h>
+#include <aiofile/queue.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "expect.h"
+#include "stats.h"
+
+/* A place for an operation in flight. The buffers are its own. */
+struct operation {
+    enum direction direction;
+    bool datasync; /* a sync of the data only */
+    uint32_t length;
+    uint64_t offset;
+    unsigned char *data;        /* what this operation moves: one of the next two */
+    unsigned char *read_buffer; /* for reads, and for writes that are stamped each time */
+    unsigned char *fill_buffer; /* content for writes without verify; NULL where there are none */
+    struct expect_view *views;
+    uint64_t prepared_ns;
+    uint64_t submitted_ns;
+};
+
+struct source {
+    void *context;
+
+    /* Gives the next operation; false when there will be none any more. */
+    bool (*next)(void *context, struct operation *operation);
+
+    /* Takes a completed, or refused, operation: bytes moved or a negated errno. error says why a
+     * transfer is short. */
+    void (*done)(void *context, const struct operation *operation, int64_t result, int error);
+
+    /* Called when completions have come, before they are counted: a window of time that is over
+     * by then ends without them. */
+    void (*tick)(void *context, uint64_t now_ns);
+};
+
+struct issuer {
+    struct aio_file *file;
+    struct aio_queue *queue; /* NULL: blocking calls */
+    struct job_stats *stats;
+    unsigned depth;
+    unsigned batch_max;
+    struct operation *operations;
+    struct operation **idle;
+    unsigned idle_count;
+    struct operation **batch;
+    struct aio_op *ops;
+    struct aio_completion *completions;
+    unsigned char *memory; /* all buffers */
+    struct expect_view *views;
+};
+
+/* What the buffers are needed for. */
+struct issuer_need {
+    unsigned depth;
+    unsigned batch_max;
+    uint32_t length; /* bytes of the largest operation */
+    size_t alignment;
+    bool fill_buffers;
+    unsigned views; /* blocks of an operation that are checked */
+};
+
+/* Makes room for the operations. 0 or -ENOMEM. */
+int issuer_init(struct issuer *issuer, const struct issuer_need *need);
+void issuer_free(struct issuer *issuer);
+
+/* Runs until the source ends and everything has completed. */
+void issuer_run(struct issuer *issuer, const struct source *source);
+
+#endif

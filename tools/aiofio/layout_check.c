@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include "layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "stamp.h"
+
+typedef unsigned long long ull;
+
+static uint64_t common_divisor(uint64_t a, uint64_t b)
+{
+    while (b) {
+        uint64_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Gives every job its file and the number of its blocks. Jobs without size take what is there, or
+ * what earlier jobs will have put there. */
+static int attach_files(struct plan *plan, struct message *message)
+{
+    for (unsigned i = 0; i < plan->job_count; i++) {
+        struct plan_job *job = &plan->jobs[i];
+        const struct job_options *options = job->options;
+        uint64_t size = options->size;
+        struct target *target = target_set_find(&plan->files, job->path, message);
+
+        if (!target)
+            return message_prefix(message, "job '%s'", options->name);
+        job->target = target;
+        if (!size) {
+            uint64_t reach = target->size > target->end ? target->size : target->end;
+
+            if (reach < options->offset + options->bs)
+                return message_set(message, "job '%s': size= is needed, as '%s' %s", options->name,
+                                   job->path,
+                                   target->exists ? "has not one block of bs bytes at the offset"
+                                                  : "is not there yet");
+            size = reach - options->offset;
+        }
+        /* Whole blocks only: nothing beyond offset + size is ever touched. */
+        job->block_count = size / options->bs;
+        if (plan_job_end(job) > target->end)
+            target->end = plan_job_end(job);
+        target->is_written = target->is_written || job->writes;
+        target->is_verified = target->is_verified || job->verifies;
+        target->remove_at_end = target->remove_at_end || options->unlink;
+    }
+    return 0;
+}
+
+static bool may_change(const struct plan_job *job, const struct layout_rules *rules)
+{
+    const struct target *target = job->target;
+
+    if (!target->exists || job->options->overwrite || rules->force)
+        return true;
+    return target->has_stamp && !target->is_device;
+}
+
+/* Exclusive opening of a block device fails while it is mounted or otherwise in use. */
+static int check_device(const struct plan_job *job, struct message *message)
+{
+    int fd = open(job->path, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+    if (fd < 0)
+        return message_set(message, "job '%s': device '%s' cannot be had for itself: %s%s",
+                           job->options->name, job->path, strerror(errno),
+                           errno == EBUSY ? " (is it mounted?)" : "");
+    close(fd);
+    return 0;
+}
+
+static int check_permission(const struct plan_job *job, const struct layout_rules *rules,
+                            struct message *message)
+{
+    const struct target *target = job->target;
+    const char *name = job->options->name;
+
+    if (rules->readonly && (job->writes || job->options->unlink))
+        return message_set(message, "job '%s' would change '%s', and --readonly is given", name,
+                           job->path);
+    if (rules->readonly && !target->exists)
+        return message_set(message, "job '%s' would make '%s', and --readonly is given", name,
+                           job->path);
+    if ((job->writes || job->options->unlink) && !may_change(job, rules))
+        return message_set(message,
+                           "job '%s' would %s '%s', which aiofio did not make; nothing was "
+                           "touched. Name another file, or allow it with overwrite=1 in the job or "
+                           "--force",
+                           name, job->writes ? "write into" : "remove", job->path);
+    if (job->options->unlink && target->is_device)
+        return message_set(message, "job '%s': unlink=1 on device '%s'", name, job->path);
+    if (target->is_device && job->writes)
+        return check_device(job, message);
+    return 0;
+}
+
+/* Whether the job's region will be inside the file when the job starts. */
+static int check_size(const struct plan *plan, const struct plan_job *job, struct message *message)
+{
+    const struct target *target = job->target;
+
+    if (!target->exists || plan_job_end(job) <= target->size)
+        return 0;
+    for (unsigned i = 0; i < plan->job_count && !target->is_device; i++) {
+        const struct plan_job *writer = &plan->jobs[i];
+
+        if (writer->target == target && writer->writes && plan_job_end(writer) >= plan_job_end(job))
+            return 0;
+    }
+    return message_set(message,
+                       "job '%s' needs %llu bytes of '%s', which has %llu; nothing was touched. "
+                       "Give a smaller size=, or another file",
+                       job->options->name, (ull)plan_job_end(job), job->path, (ull)target->size);
+}
+
+/* Whether a job of an earlier group writes all that the job reads. */
+static bool is_covered(const struct plan *plan, const struct plan_job *job)
+{
+    for (unsigned i = 0; i < plan->job_count; i++) {
+        const struct plan_job *writer = &plan->jobs[i];
+
+        if (writer->target == job->target && writer->group < job->group && writer->writes &&
+            !writer->reads && writer->options->offset <= job->options->offset &&
+            plan_job_end(writer) >= plan_job_end(job))
+            return true;
+    }
+    return false;
+}
+
+/* The largest block of which every job's operations are whole multiples. */
+static uint64_t common_block(const struct plan *plan, const struct target *target, uint64_t *end)
+{
+    uint64_t block = 0;
+
+    *end = 0;
+    for (unsigned i = 0; i < plan->job_count; i++) {
+        const struct plan_job *job = &plan->jobs[i];
+
+        if (job->target != target || (!job->verifies && !job->writes))
+            continue;
+        block = common_divisor(job->options->bs, block);
+        block = common_divisor(block, job->options->offset);
+        if (plan_job_end(job) > *end)
+            *end = plan_job_end(job);
+    }
+    return block;
+}
+
+static int check_writers(const struct plan *plan, const struct target *target,
+                         struct message *message)
+{
+    for (unsigned group = 0; group < plan->group_count; group++) {
+        uint64_t depth = 0;
+
+        for (unsigned i = 0; i < plan->job_count; i++) {
+            const struct plan_job *job = &plan->jobs[i];
+
+            if (job->target == target && job->group == group && job->writes)
+                depth += job->depth;
+        }
+        if (depth > EXPECT_INFLIGHT_MAX)
+            return message_set(message,
+                               "'%s': verify allows %u writes in flight on one file, and the jobs "
+                               "ask for %llu",
+                               target->path, EXPECT_INFLIGHT_MAX, (ull)depth);
+    }
+    return 0;
+}
+
+/* Blocks as an earlier process left them. */
+static int set_foreign_block(struct target *target, uint64_t block, struct message *message)
+{
+    if (target->has_stamp && !target->has_blocks)
+        return message_set(message,
+                           "'%s' was written without verify: there is nothing to check it against",
+                           target->path);
+    if (target->stamp_length && block % target->stamp_length == 0)
+        block = target->stamp_length;
+    else if (target->stamp_length && target->stamp_length % block)
+        return message_set(message, "'%s' was stamped in blocks of %u bytes: bs has to fit these",
+                           target->path, target->stamp_length);
+    target->block = (uint32_t)block;
+    return 0;
+}
+
+static int set_up_verification(const struct plan *plan, struct target *target,
+                               struct message *message)
+{
+    uint64_t end;
+    uint64_t block = common_block(plan, target, &end);
+
+    if (block == 0 || block % STAMP_SECTOR)
+        return message_set(message,
+                           "'%s': verify needs bs and offset of every job that writes it in "
+                           "multiples of %u bytes",
+                           target->path, STAMP_SECTOR);
+    target->own_run = target->is_written || !target->exists;
+    if (!target->own_run)
+        return set_foreign_block(target, block, message);
+    if (check_writers(plan, target, message))
+        return -1;
+    target->block = (uint32_t)block;
+    expect_init(&target->expect, end / block);
+    return 0;
+}
+
+int layout_check(struct plan *plan, const struct layout_rules *rules, struct message *message)
+{
+    if (attach_files(plan, message))
+        return -1;
+    for (unsigned i = 0; i < plan->job_count; i++) {
+        const struct plan_job *job = &plan->jobs[i];
+
+        if (check_permission(job, rules, message) || check_size(plan, job, message))
+            return -1;
+        if (!job->target->exists && job->reads && !is_covered(plan, job))
+            job->target->needs_content = true;
+    }
+    for (unsigned i = 0; i < plan->files.count; i++)
+        if (plan->files.targets[i]->is_verified &&
+            set_up_verification(plan, plan->files.targets[i], message))
+            return -1;
+    return 0;
+}

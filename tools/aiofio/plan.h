@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.h - what will run: every clone of every job, in groups, each with its file and its blocks.
+ */
+#ifndef AIOFIO_PLAN_H
+#define AIOFIO_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "job_list.h"
+#include "target.h"
+
+struct plan_job {
+    const struct job_options *options;
+    unsigned number; /* over all jobs */
+    unsigned clone;  /* of its section */
+    unsigned group;  /* groups run one after the other */
+    char *path;
+    uint64_t seed; /* for this seed, name and clone alone */
+    bool reads;
+    bool writes;
+    bool random;
+    bool verifies;
+    unsigned depth; /* operations in flight */
+    unsigned batch; /* most operations of a submit */
+
+    /* Set when the files are known: layout_check(). */
+    struct target *target;
+    uint64_t block_count; /* of bs bytes, from the job's offset on */
+};
+
+struct plan {
+    struct plan_job *jobs;
+    unsigned job_count;
+    unsigned group_count;
+    struct target_set files;
+};
+
+/* Works the jobs out; notes are added to the list. No file is looked at. 0, or -1 and a reason. */
+int plan_build(struct plan *plan, struct job_list *list, struct message *message);
+void plan_free(struct plan *plan);
+
+/* The first byte after the job's region. */
+static inline uint64_t plan_job_end(const struct plan_job *job)
+{
+    return job->options->offset + job->block_count * job->options->bs;
+}
+
+/* The largest power of two that divides every offset and length of the job: what alignment it has.
+ */
+static inline uint64_t plan_job_grain(const struct plan_job *job)
+{
+    uint64_t both = job->options->bs | job->options->offset;
+
+    return both & -both;
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target.h - the files of a run: each once, however many jobs use it and by whatever name.
+ */
+#ifndef AIOFIO_TARGET_H
+#define AIOFIO_TARGET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "expect.h"
+#include "text.h"
+
+struct target {
+    char *path;     /* as the first job names it */
+    char *location; /* real folder and name, to recognise a file that is not there yet */
+    unsigned number;
+    dev_t device;
+    ino_t inode;
+    uint64_t size; /* bytes now */
+    uint64_t end;  /* bytes: no job goes beyond */
+    bool exists;
+    bool made;          /* by this process */
+    bool is_device;     /* a block device */
+    bool has_stamp;     /* made by aiofio: the first sector carries its stamp */
+    bool has_blocks;    /* and that stamp belongs to a block that can be verified */
+    bool is_written;    /* by a job of this run */
+    bool is_verified;   /* by a job of this run */
+    bool needs_content; /* is read before a job of this run has written it */
+    bool remove_at_end;
+
+    /* Verification; set up only if is_verified. */
+    uint32_t stamp_length; /* bytes of a block as an earlier process wrote it; 0: unknown */
+    uint32_t block;        /* bytes of a block; 0: no stamps in this file */
+    bool own_run;          /* the content comes from this process: expect is in use */
+    struct expect expect;
+
+    /* Counts down the jobs of the running group that write with verify: the last one verifies. */
+    _Atomic unsigned writers_left;
+    bool phase_wanted;
+};
+
+struct target_set {
+    struct target **targets;
+    unsigned count;
+};
+
+/* Finds the file, or adds it after looking at it. Only regular files, block devices and names that
+ * are free pass. NULL with a reason. */
+struct target *target_set_find(struct target_set *set, const char *path, struct message *message);
+
+void target_set_free(struct target_set *set);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#include "tool.h"
+
+#include <aiofile/version.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "crc32c.h"
+#include "disk_stats.h"
+#include "exit_code.h"
+#include "layout.h"
+#include "parse_cmdline.h"
+#include "report.h"
+#include "showcmd.h"
+#include "verdict.h"
+
+static int complain(FILE *errors, const struct message *message)
+{
+    fprintf(errors, "aiofio: %s\n", message->text);
+    return EXIT_CODE_USAGE;
+}
+
+/* Whether a file is empty or an earlier report, and may so be replaced by a new one. */
+static bool is_report(FILE *file)
+{
+    char line[1024];
+
+    for (unsigned lines = 0; lines < 10000; lines++) {
+        if (!fgets(line, sizeof(line), file))
+            return lines == 0;
+        if (strncmp(line, REPORT_MARK, strlen(REPORT_MARK)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* New files, old reports, terminals and pipes may be written to. */
+static bool may_be_output(const char *path)
+{
+    struct stat status;
+    FILE *file;
+    bool replaceable;
+
+    if (stat(path, &status))
+        return errno == ENOENT;
+    if (!S_ISREG(status.st_mode))
+        return !S_ISBLK(status.st_mode);
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    replaceable = is_report(file);
+    fclose(file);
+    return replaceable;
+}
+
+static FILE *open_report(const struct settings *settings, FILE *out, struct message *message)
+{
+    FILE *file;
+
+    if (!settings->output)
+        return out;
+    if (!settings->force && !may_be_output(settings->output)) {
+        message_set(message,
+                    "--output: '%s' is there and is no report of aiofio; nothing was touched. Name "
+                    "another file, or allow it with --force",
+                    settings->output);
+        return NULL;
+    }
+    file = fopen(settings->output, "we");
+    if (!file)
+        message_set(message, "--output: '%s': %s", settings->output, strerror(errno));
+    return file;
+}
+
+static bool wants_progress(const struct settings *settings, FILE *errors)
+{
+    if (settings->eta == ETA_AUTO)
+        return isatty(fileno(errors)) == 1;
+    return settings->eta == ETA_ALWAYS;
+}
+
+/* Makes the files, runs the jobs and reports. */
+static int run_plan(struct run *run, const struct settings *settings, FILE *report,
+                    const struct run_hooks *hooks)
+{
+    struct message message = {0};
+    struct progress progress;
+    struct disk_stats disks;
+    int result;
+
+    report_banner(report, run->plan);
+    result = layout_make(run->plan, &run->identity, report, &message);
+    if (result != EXIT_CODE_OK) {
+        complain(run->console.stream, &message);
+        return result;
+    }
+    disk_stats_start(&disks, &run->plan->files);
+    progress_init(&progress, wants_progress(settings, run->console.stream));
+    if (runner_run(run, hooks, &progress, &message))
+        complain(run->console.stream, &message);
+
+    report_results(report, run);
+    disk_stats_print(&disks, report);
+    disk_stats_free(&disks);
+    verdict_print(report, run);
+    verdict_print_proof(report, run);
+    layout_finish(run->plan);
+    return verdict_exit_code(run);
+}
+
+static int check_and_run(const struct settings *settings, struct job_list *list, FILE *out,
+                         FILE *errors, const struct run_hooks *hooks)
+{
+    const struct layout_rules rules = {.readonly = settings->readonly, .force = settings->force};
+    struct message message = {0};
+    struct plan plan = {0};
+    struct run run = {.plan = &plan, .ended_fd = -1};
+    FILE *report = NULL;
+    int result = plan_build(&plan, list, &message);
+
+    for (size_t i = 0; i < list->note_count; i++)
+        fprintf(errors, "aiofio: note: %s\n", list->notes[i]);
+    if (result == 0 && settings->request != REQUEST_RUN) {
+        if (settings->request == REQUEST_SHOW)
+            showcmd_print(out, list);
+        plan_free(&plan);
+        return EXIT_CODE_OK;
+    }
+    if (result == 0)
+        result = layout_check(&plan, &rules, &message);
+    if (result == 0)
+        report = open_report(settings, out, &message);
+    if (report && run_init(&run, &plan, hooks, errors, &message) == 0) {
+        result = run_plan(&run, settings, report, hooks);
+        run_free(&run);
+    } else {
+        result = complain(errors, &message);
+    }
+    if (report && report != out && fclose(report) != 0 && result == EXIT_CODE_OK) {
+        fprintf(errors, "aiofio: --output: '%s': %s\n", settings->output, strerror(errno));
+        result = EXIT_CODE_IO;
+    }
+    plan_free(&plan);
+    return result;
+}
+
+static void print_option_help(const char *name, FILE *out)
+{
+    if (strcmp(name, "all") == 0)
+        option_print_table(out);
+    else
+        option_print_help(option_find(name), out);
+}
+
+static int serve(const struct settings *settings, struct job_list *list, FILE *out, FILE *errors,
+                 const struct run_hooks *hooks)
+{
+    switch (settings->request) {
+    case REQUEST_HELP:
+        cmdline_print_help(out);
+        return EXIT_CODE_OK;
+    case REQUEST_VERSION:
+        fprintf(out, REPORT_MARK "%s\n", AIOFILE_VERSION);
+        return EXIT_CODE_OK;
+    case REQUEST_OPTION_HELP:
+        print_option_help(settings->option_help, out);
+        return EXIT_CODE_OK;
+    default:
+        return check_and_run(settings, list, out, errors, hooks);
+    }
+}
+
+int tool_run(int argc, char *const *argv, FILE *out, FILE *errors, const struct run_hooks *hooks)
+{
+    struct settings settings = {0};
+    struct job_list list = {0};
+    struct message message = {0};
+    int result;
+
+    crc32c_init();
+    if (parse_cmdline(argc, argv, &settings, &list, &message))
+        result = complain(errors, &message);
+    else
+        result = serve(&settings, &list, out, errors, hooks);
+    fflush(out);
+    job_list_free(&list);
+    settings_free(&settings);
+    return result;
+}

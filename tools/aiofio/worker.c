@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "verify_phase.h"
+#include "workload.h"
+
+void worker_fail(struct worker *worker, int number, const char *operation, uint64_t offset,
+                 const char *text)
+{
+    struct job_error *error = &worker->error;
+
+    worker->stopping = true;
+    if (error->number)
+        return;
+    error->number = number;
+    error->operation = operation;
+    error->offset = offset;
+    snprintf(error->text, sizeof(error->text), "%s", text ? text : strerror(number));
+}
+
+static const char *operation_name(const struct operation *operation)
+{
+    switch (operation->direction) {
+    case DIRECTION_READ:
+        return "read";
+    case DIRECTION_WRITE:
+        return "write";
+    case DIRECTION_VERIFY:
+        return "verify read";
+    default:
+        return operation->datasync ? "fdatasync" : "fsync";
+    }
+}
+
+bool worker_reject(struct worker *worker, const struct operation *operation, int64_t result,
+                   int error)
+{
+    char text[128];
+
+    if (result < 0) {
+        worker_fail(worker, (int)-result, operation_name(operation), operation->offset, NULL);
+        return false;
+    }
+    if (operation->direction == DIRECTION_WRITE)
+        snprintf(text, sizeof(text), "%lld of %u bytes written: %s", (long long)result,
+                 operation->length, error ? strerror(-error) : "no reason given");
+    else
+        snprintf(text, sizeof(text), "the file ends after %lld of %u bytes", (long long)result,
+                 operation->length);
+    worker_fail(worker, error ? -error : EIO, operation_name(operation), operation->offset, text);
+    return false;
+}
+
+bool worker_is_interrupted(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->run->stop_signal, memory_order_relaxed) != 0;
+}
+
+void worker_show(struct worker *worker, enum direction from, enum direction to, uint64_t now_ns)
+{
+    struct progress_cell *cell = &worker->progress;
+    uint64_t done_bytes = 0;
+
+    for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++)
+        done_bytes += worker->stats->directions[i].total.bytes;
+    for (unsigned i = from; i <= (unsigned)to; i++) {
+        struct direction_stats *stats = &worker->stats->directions[i];
+
+        window_series_advance(&stats->series, now_ns, &stats->total);
+        atomic_store_explicit(&cell->operations[i], stats->total.operations, memory_order_relaxed);
+        atomic_store_explicit(&cell->bytes[i], stats->total.bytes, memory_order_relaxed);
+    }
+    atomic_store_explicit(&cell->done_bytes, done_bytes, memory_order_relaxed);
+}
+
+static int open_queue(struct worker *worker)
+{
+    struct aio_queue_options options = AIO_QUEUE_OPTIONS_INIT;
+    uint64_t choice = worker->job->options->ioengine;
+    int result;
+
+    worker->blocking = choice == ENGINE_BLOCKING;
+    if (worker->blocking)
+        return 0;
+    options.engine = choice == ENGINE_QUEUE_KAIO ? AIO_ENGINE_KAIO : AIO_ENGINE_SYNC;
+    options.depth = worker->job->depth;
+    options.log = handle_log;
+    options.log_context = &worker->queue_log;
+    result = aio_queue_create(&options, &worker->queue);
+    if (result < 0)
+        worker_fail(worker, -result, "aio_queue_create", 0,
+                    worker->queue_log.text[0] ? worker->queue_log.text : NULL);
+    return result;
+}
+
+static int open_file(struct worker *worker)
+{
+    const struct plan_job *job = worker->job;
+    struct handle_need need = {
+        .write = job->writes,
+        .direct = job->options->direct ? AIO_DIRECT_REQUIRED : AIO_DIRECT_NEVER,
+        .grain = plan_job_grain(job),
+    };
+    struct message message = {0};
+    int result = handle_open(&worker->handle, job->target, &need, &message);
+
+    if (result < 0) {
+        worker_fail(worker, -result, "open", 0, message.text);
+        return result;
+    }
+    worker->direct = worker->handle.info.direct_granted;
+    /* As fio does: what an earlier program left in the page cache is not what is measured. */
+    posix_fadvise(aio_file_fd(worker->handle.file), 0, 0, POSIX_FADV_DONTNEED);
+    return 0;
+}
+
+static int open_all(struct worker *worker)
+{
+    const struct plan_job *job = worker->job;
+    const struct target *target = job->target;
+    struct issuer_need need = {
+        .depth = job->depth,
+        .batch_max = job->batch,
+        .length = (uint32_t)job->options->bs,
+        .fill_buffers = job->writes && !target->block,
+        .views = job->verifies && target->block ? (unsigned)(job->options->bs / target->block) : 0,
+    };
+    int result = open_file(worker);
+
+    if (result < 0)
+        return result;
+    need.alignment = worker->handle.info.memory_alignment;
+    result = issuer_init(&worker->issuer, &need);
+    if (result < 0)
+        worker_fail(worker, -result, "buffers", 0, NULL);
+    else
+        result = open_queue(worker);
+    worker->issuer.file = worker->handle.file;
+    worker->issuer.queue = worker->queue;
+    worker->issuer.stats = worker->stats;
+    return result;
+}
+
+static void close_all(struct worker *worker)
+{
+    struct aio_queue_stats stats = {.size = sizeof(stats)};
+    int result = 0;
+
+    if (worker->handle.file)
+        result = handle_close(&worker->handle);
+    if (result < 0)
+        worker_fail(worker, -result, "close", 0, NULL);
+    if (worker->queue) {
+        if (aio_queue_stats(worker->queue, &stats) == 0)
+            worker->engine = stats.engine;
+        aio_queue_destroy(worker->queue, AIO_QUEUE_DISCARD);
+    }
+    worker->queue = NULL;
+    issuer_free(&worker->issuer);
+}
+
+static void end_fsync(struct worker *worker)
+{
+    uint64_t start_ns;
+    uint64_t lasted_ns;
+    int result;
+
+    if (!worker->job->options->end_fsync || !worker->job->writes || worker->error.number)
+        return;
+    atomic_store_explicit(&worker->progress.letter, 'F', memory_order_relaxed);
+    start_ns = clock_now_ns();
+    result = aio_file_sync(worker->handle.file);
+    lasted_ns = clock_now_ns() - start_ns;
+    if (result < 0)
+        worker_fail(worker, -result, "fsync at the end", 0, NULL);
+    else
+        job_stats_add(worker->stats, DIRECTION_SYNC, 0, lasted_ns, lasted_ns);
+}
+
+static uint64_t to_us(const struct timeval *time)
+{
+    return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_usec;
+}
+
+static void add_usage(struct job_stats *stats, const struct rusage *before)
+{
+    struct rusage after;
+
+    getrusage(RUSAGE_THREAD, &after);
+    stats->user_us = to_us(&after.ru_utime) - to_us(&before->ru_utime);
+    stats->system_us = to_us(&after.ru_stime) - to_us(&before->ru_stime);
+    stats->context_switches = (uint64_t)(after.ru_nvcsw - before->ru_nvcsw) +
+                              (uint64_t)(after.ru_nivcsw - before->ru_nivcsw);
+    stats->major_faults = (uint64_t)(after.ru_majflt - before->ru_majflt);
+    stats->minor_faults = (uint64_t)(after.ru_minflt - before->ru_minflt);
+}
+
+static char work_letter(const struct plan_job *job)
+{
+    if (job->reads && job->writes)
+        return job->random ? 'm' : 'M';
+    if (job->writes)
+        return job->random ? 'w' : 'W';
+    return job->random ? 'r' : 'R';
+}
+
+void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    struct rusage before;
+    uint64_t start_ns;
+    uint64_t one = 1;
+
+    worker->thread_id = gettid();
+    if (open_all(worker) == 0) {
+        getrusage(RUSAGE_THREAD, &before);
+        start_ns = clock_now_ns();
+        atomic_store_explicit(&worker->progress.letter, work_letter(worker->job),
+                              memory_order_relaxed);
+        workload_run(worker);
+        end_fsync(worker);
+        verify_phase_run(worker);
+        worker->stats->elapsed_ns = clock_now_ns() - start_ns;
+        add_usage(worker->stats, &before);
+    } else {
+        verify_phase_run(worker);
+    }
+    close_all(worker);
+    atomic_store_explicit(&worker->progress.letter, '_', memory_order_relaxed);
+    if (write(worker->run->ended_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
+        return NULL; /* an eventfd takes 2^64 - 2 of them */
+    return NULL;
+}
