@@ -30,6 +30,17 @@ const struct engine_ops *engine_find(enum aio_engine id, int *error)
     return NULL;
 }
 
+int engine_check(enum aio_engine id, const struct log *log)
+{
+    int error;
+
+    if (engine_find(id, &error) == NULL)
+        log_say(log, AIO_LOG_ERROR,
+                "engine %d is not in this version: use AIO_ENGINE_KAIO or AIO_ENGINE_SYNC",
+                (int)id);
+    return error;
+}
+
 static int engine_create_first(const struct engine_config *config, struct engine **result)
 {
     int error = -EOPNOTSUPP;
@@ -48,19 +59,13 @@ static int engine_create_first(const struct engine_config *config, struct engine
 
 int engine_create(enum aio_engine id, const struct engine_config *config, struct engine **result)
 {
-    int error;
-    const struct engine_ops *ops = engine_find(id, &error);
+    int error = engine_check(id, &config->log);
 
-    if (ops == NULL) {
-        if (error == -EOPNOTSUPP)
-            log_say(&config->log, AIO_LOG_ERROR,
-                    "engine %d is not in this version: use AIO_ENGINE_KAIO or AIO_ENGINE_SYNC",
-                    (int)id);
+    if (error != 0)
         return error;
-    }
     if (id == AIO_ENGINE_AUTO)
         return engine_create_first(config, result);
-    return ops->create(config, result);
+    return engine_find(id, &error)->create(config, result);
 }
 
 int engine_ops_check(const struct engine_ops *ops)

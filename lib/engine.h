@@ -106,6 +106,9 @@ ssize_t engine_execute_plain(struct engine *engine, const struct engine_io *io);
  * unknown number, -EOPNOTSUPP for an engine that this version does not have. */
 const struct engine_ops *engine_find(enum aio_engine id, int *error);
 
+/* The same for who only wants to know: returns 0 or the error, with a sentence. */
+int engine_check(enum aio_engine id, const struct log *log);
+
 /* Makes a context of the engine asked for; with AUTO, of the first that works, saying so in the
  * log. Returns 0 or a negated errno. */
 int engine_create(enum aio_engine id, const struct engine_config *config, struct engine **result);

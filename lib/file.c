@@ -67,7 +67,8 @@ static int file_options_check(const struct aio_file_options *options)
                 "version");
         return -EOPNOTSUPP;
     }
-    if (engine_find((enum aio_engine)options->engine, &error) == NULL)
+    error = engine_check((enum aio_engine)options->engine, &log);
+    if (error != 0)
         return error;
     if (options->queue != NULL && !queue_is_ours(options->queue))
         return -EOWNERDEAD;
@@ -89,18 +90,24 @@ static int file_options_read(struct aio_file_options *options, const struct aio_
 
 /* --- what the descriptor is ----------------------------------------------------------------- */
 
-static int check_kind(const struct log *log, const struct stat *status)
+/* Says why a thing is none that this library opens. Returns error. */
+static int refuse_kind(const struct log *log, int error)
 {
-    if (S_ISDIR(status->st_mode)) {
+    if (error == -EISDIR)
         log_say(log, AIO_LOG_ERROR, "this is a directory: open a file in it");
-        return -EISDIR;
-    }
-    if (!S_ISREG(status->st_mode) && !S_ISBLK(status->st_mode)) {
+    if (error == -ESPIPE)
         log_say(log, AIO_LOG_ERROR,
                 "this is neither a regular file nor a block device: it has no "
                 "offsets to read and write at");
-        return -ESPIPE;
-    }
+    return error;
+}
+
+static int check_kind(const struct log *log, const struct stat *status)
+{
+    if (S_ISDIR(status->st_mode))
+        return refuse_kind(log, -EISDIR);
+    if (!S_ISREG(status->st_mode) && !S_ISBLK(status->st_mode))
+        return refuse_kind(log, -ESPIPE);
     return 0;
 }
 
@@ -322,7 +329,10 @@ int aio_file_open(const char *path, int flags, mode_t mode, const struct aio_fil
     if (file == NULL)
         return -ENOMEM;
     file->fd = open_gently(path, flags, mode, &created);
-    error = file->fd < 0 ? file->fd : file_set_up(file, &options);
+    if (file->fd < 0)
+        error = refuse_kind(&file->log, file->fd);
+    else
+        error = file_set_up(file, &options);
     if (error == 0 && (flags & O_TRUNC) != 0 && !created && !file->device)
         error = truncate_opened(file);
     if (error != 0) {
