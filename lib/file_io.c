@@ -32,6 +32,8 @@ struct misfit {
     uint32_t alignment; /* bytes */
 };
 
+static const char misfit_offset[] = "offset";
+
 static int misfits(struct misfit *misfit, const char *what, uint64_t value, uint32_t alignment)
 {
     *misfit = (struct misfit){what, value, alignment};
@@ -88,7 +90,7 @@ static int check_range(const struct aio_file *file, int64_t offset, uint64_t len
     if (offset < 0 || length > (uint64_t)(INT64_MAX - offset))
         return -EINVAL;
     if ((offset & (file->direct_alignment - 1)) != 0 && length > 0)
-        return misfits(misfit, "offset", (uint64_t)offset, file->direct_alignment);
+        return misfits(misfit, misfit_offset, (uint64_t)offset, file->direct_alignment);
     return 0;
 }
 
@@ -153,12 +155,10 @@ static int prepare(const struct aio_file *file, const struct span *span, int64_t
 }
 
 /* A file may end anywhere, and whoever reads to its end stands at an offset that fits nothing:
- * there is nothing to read from there on. */
-static bool reads_nothing(struct aio_file *file, off_t offset)
+ * there is nothing to read from there on, which is no error. */
+static bool reads_nothing(struct aio_file *file, const struct misfit *misfit, off_t offset)
 {
-    if (offset < 0 || (offset & (file->direct_alignment - 1)) == 0 || !file->readable)
-        return false;
-    return aio_file_size(file) <= offset;
+    return misfit->what == misfit_offset && aio_file_size(file) <= offset;
 }
 
 /* --- appends -------------------------------------------------------------------------------- */
@@ -345,10 +345,10 @@ static ssize_t read_at(struct aio_file *file, uint8_t opcode, const void *memory
 
     if (file == NULL)
         return -EINVAL;
-    if (reads_nothing(file, offset))
-        return 0;
     result = prepare(file, &span, offset, &transfer, &misfit);
     if (result != 0) {
+        if (reads_nothing(file, &misfit, offset))
+            return 0;
         tell_misfit(file, &misfit);
         return result;
     }
@@ -411,9 +411,11 @@ static ssize_t at_cursor_locked(struct aio_file *file, const struct span *span,
     struct transfer transfer;
     ssize_t result;
 
-    if (read && reads_nothing(file, file->cursor_offset))
-        return 0;
     result = prepare(file, span, file->cursor_offset, &transfer, misfit);
+    if (result != 0 && read && reads_nothing(file, misfit, file->cursor_offset)) {
+        misfit->what = NULL;
+        return 0;
+    }
     if (result != 0)
         return result;
     result = execute(file, &transfer);
