@@ -85,8 +85,6 @@ ssize_t engine_execute_plain(struct engine *engine, const struct engine_io *io)
 
     (void)engine;
     switch (io->opcode) {
-    case AIO_OP_NOP:
-        return 0;
     case AIO_OP_READ:
         result = io->rw_flags == 0 ? pread(io->fd, io->buf, io->len, io->offset)
                                    : preadv2(io->fd, &one, 1, io->offset, io->rw_flags);

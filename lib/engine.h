@@ -20,7 +20,8 @@
 
 /* One transfer. Scalar and vector forms differ in opcode only. */
 struct engine_io {
-    uint8_t opcode; /* AIO_OP_NOP, READ, WRITE, READV, WRITEV, SYNC or DATASYNC; nothing else */
+    uint8_t
+        opcode; /* AIO_OP_READ, WRITE, READV, WRITEV, SYNC or DATASYNC; a NOP does not get here */
     int fd;
     uint32_t tag;     /* given back in the event; < depth of the engine */
     int32_t rw_flags; /* RWF_* of preadv2(2) */
