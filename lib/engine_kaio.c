@@ -49,6 +49,27 @@ struct kaio_ring {
 /* iocb.data of the wake; tags are below AIO_QUEUE_DEPTH_MAX. */
 #define KAIO_WAKE_DATA UINTPTR_MAX
 
+/*
+ * What happens before io_submit happens before the reap of its event: the kernel orders them, but
+ * ThreadSanitizer cannot see through it and is told.
+ */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define KAIO_THREAD_SANITIZER
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define KAIO_THREAD_SANITIZER
+#endif
+#ifdef KAIO_THREAD_SANITIZER
+void __tsan_acquire(void *at);
+void __tsan_release(void *at);
+#define KAIO_ORDER_SUBMIT(iocb) __tsan_release(iocb)
+#define KAIO_ORDER_REAP(iocb) __tsan_acquire(iocb)
+#else
+#define KAIO_ORDER_SUBMIT(iocb) ((void)(iocb))
+#define KAIO_ORDER_REAP(iocb) ((void)(iocb))
+#endif
+
 /* Events taken from io_getevents at once, iocbs given to io_submit at once: on the stack. */
 #define KAIO_BATCH 64u
 
@@ -228,11 +249,26 @@ static int kaio_submit(struct engine *engine, struct engine_io *const *ios, unsi
 
         if (kaio_prepare(iocb, ios[prepared]) < 0)
             break;
+        KAIO_ORDER_SUBMIT(iocb);
         batch[prepared++] = iocb;
     }
     if (prepared == 0)
         return -EINVAL;
     return io_submit(kaio->context, prepared, batch);
+}
+
+/* Translates an event of the kernel's. Returns false for a wake's. */
+static bool kaio_translate(struct kaio *kaio, const struct io_event *event,
+                           struct engine_event *translated)
+{
+    uintptr_t data = (uintptr_t)event->data;
+
+    if (data == KAIO_WAKE_DATA)
+        return false;
+    translated->tag = (uint32_t)data;
+    translated->result = (int64_t)event->res;
+    KAIO_ORDER_REAP(&kaio->iocbs[data]);
+    return true;
 }
 
 /* Takes events out of the ring without a system call. Holder only. *woken says that a wake was
@@ -249,15 +285,10 @@ static unsigned kaio_reap_ring(struct kaio *kaio, struct engine_event *events, u
     unsigned taken = 0;
 
     while (head != tail && taken < max) {
-        const struct io_event *event = &ring->events[head];
-
-        if ((uintptr_t)event->data == KAIO_WAKE_DATA) {
-            *woken = true;
-        } else {
-            events[taken].tag = (uint32_t)(uintptr_t)event->data;
-            events[taken].result = (int64_t)event->res;
+        if (kaio_translate(kaio, &ring->events[head], &events[taken]))
             taken++;
-        }
+        else
+            *woken = true;
         head = head + 1 == ring->nr ? 0 : head + 1;
     }
     /* Release: the reads above are done before the kernel may fill the places again. */
@@ -281,13 +312,8 @@ static int kaio_reap_kernel(struct kaio *kaio, struct engine_event *events, unsi
     if (timeout != NULL)
         copy = *timeout;
     got = io_getevents(kaio->context, min, max, batch, timeout != NULL ? &copy : NULL);
-    for (int index = 0; index < got; index++) {
-        if ((uintptr_t)batch[index].data == KAIO_WAKE_DATA)
-            continue;
-        events[taken].tag = (uint32_t)(uintptr_t)batch[index].data;
-        events[taken].result = (int64_t)batch[index].res;
-        taken++;
-    }
+    for (int index = 0; index < got; index++)
+        taken += kaio_translate(kaio, &batch[index], &events[taken]);
     return got < 0 ? got : taken;
 }
 

@@ -247,6 +247,8 @@ static int reserve_slots(struct aio_queue *queue, struct request **slots, unsign
         request_set_state(&queue->table, slots[reserved], REQUEST_READY);
         slots[reserved++]->sequence = SEQUENCE_NONE;
     }
+    if (queue->table.inflight > queue->stats.inflight_high_water)
+        queue->stats.inflight_high_water = queue->table.inflight;
     thread_mutex_unlock(&queue->lock);
     return error != 0 ? error : (int)reserved;
 }
@@ -317,11 +319,12 @@ struct published {
 static struct published publish_slots(struct aio_queue *queue, struct request **slots,
                                       unsigned reserved, unsigned filled, aio_request_id *ids)
 {
-    int64_t now_ns = thread_now_coarse_ns();
     struct published published = {0, false};
     bool callbacks = false;
+    int64_t now_ns;
 
     thread_mutex_lock(&queue->lock);
+    now_ns = thread_now_coarse_ns();
     for (unsigned index = filled; index < reserved; index++) {
         request_set_state(&queue->table, slots[index], REQUEST_FREE);
         request_list_push(&queue->table, &queue->table.free, slots[index]);
@@ -337,8 +340,6 @@ static struct published publish_slots(struct aio_queue *queue, struct request **
             slots[published.running++] = request;
     }
     queue->stats.submitted += filled;
-    if (queue->table.inflight > queue->stats.inflight_high_water)
-        queue->stats.inflight_high_water = queue->table.inflight;
     if (published.running < filled || (callbacks && queue->token.sleeping_for > 1))
         queue_interrupt(queue);
     queue_changed(queue);

@@ -1215,6 +1215,13 @@ static int own_queue_in_child(void *argument)
     return 0;
 }
 
+/* The sanitizers' own threads' book-keeping does not survive a fork of a process with threads. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define CHILD_MAY_START_THREADS 0
+#else
+#define CHILD_MAY_START_THREADS 1
+#endif
+
 START_TEST(a_child_can_make_a_queue_of_its_own)
 {
     struct aio_queue *queue = open_queue(4, 0);
@@ -1222,8 +1229,12 @@ START_TEST(a_child_can_make_a_queue_of_its_own)
     struct forked forked = {.queue = queue, .page = pattern_alloc(PAGE, 0, 3)};
 
     REQUIRE_EQ(run_op(queue, &nop).result, 0);
-    REQUIRE_EQ(in_child(own_queue_in_child, &forked), 0);
-    disk_check_pattern("of-the-child", 0, PAGE, 3);
+    if (CHILD_MAY_START_THREADS) {
+        REQUIRE_EQ(in_child(own_queue_in_child, &forked), 0);
+        disk_check_pattern("of-the-child", 0, PAGE, 3);
+    } else {
+        puts("not tried: a child that starts threads, which sanitizers do not support");
+    }
     REQUIRE_EQ(run_op(queue, &nop).result, 0);
     close_queue(queue);
     free(forked.page);
