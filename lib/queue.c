@@ -203,6 +203,12 @@ unsigned aio_queue_depth(const struct aio_queue *queue)
     return queue != NULL ? queue->table.depth : 0;
 }
 
+/* Operations without a result. */
+static uint32_t queue_inflight(const struct aio_queue *queue)
+{
+    return queue->table.inflight - queue->reserved;
+}
+
 /* --- submit --------------------------------------------------------------------------------- */
 
 /* Why no slot can be had, without waiting or at all; 0 where one is free or to be waited for. */
@@ -247,8 +253,7 @@ static int reserve_slots(struct aio_queue *queue, struct request **slots, unsign
         request_set_state(&queue->table, slots[reserved], REQUEST_READY);
         slots[reserved++]->sequence = SEQUENCE_NONE;
     }
-    if (queue->table.inflight > queue->stats.inflight_high_water)
-        queue->stats.inflight_high_water = queue->table.inflight;
+    queue->reserved += reserved;
     thread_mutex_unlock(&queue->lock);
     return error != 0 ? error : (int)reserved;
 }
@@ -325,6 +330,8 @@ static struct published publish_slots(struct aio_queue *queue, struct request **
 
     thread_mutex_lock(&queue->lock);
     now_ns = thread_now_coarse_ns();
+    if (slots[0]->state != REQUEST_KEPT)
+        queue->reserved -= reserved;
     for (unsigned index = filled; index < reserved; index++) {
         request_set_state(&queue->table, slots[index], REQUEST_FREE);
         request_list_push(&queue->table, &queue->table.free, slots[index]);
@@ -340,6 +347,8 @@ static struct published publish_slots(struct aio_queue *queue, struct request **
             slots[published.running++] = request;
     }
     queue->stats.submitted += filled;
+    if (queue_inflight(queue) > queue->stats.inflight_high_water)
+        queue->stats.inflight_high_water = queue_inflight(queue);
     if (published.running < filled || (callbacks && queue->token.sleeping_for > 1))
         queue_interrupt(queue);
     queue_changed(queue);
@@ -613,8 +622,8 @@ int aio_queue_stats(struct aio_queue *queue, struct aio_queue_stats *result)
         return -EOWNERDEAD;
     thread_mutex_lock(&queue->lock);
     stats = queue->stats;
-    stats.inflight = queue->table.inflight;
-    stats.held = queue->table.depth - queue->table.free.count;
+    stats.inflight = queue_inflight(queue);
+    stats.held = queue->table.depth - queue->table.free.count - queue->reserved;
     thread_mutex_unlock(&queue->lock);
     stats.size = sizeof(stats);
     stats.engine = queue->engine->ops->id;

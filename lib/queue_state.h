@@ -48,6 +48,7 @@ struct aio_queue {
     uint32_t reapable;            /* in READY or RUNNING, whose results aio_queue_reap can get */
     int64_t refused_since_ns;     /* first of the EAGAINs in a row with nothing in flight; or 0 */
     uint32_t inside;              /* threads in queue_await */
+    uint32_t reserved;            /* slots in READY that a submit has not published yet */
     bool interrupt_owed;          /* the engine could not be woken: the reaper tries again */
     bool closing;                 /* destroy is at work: who waits for a slot is let out */
     struct aio_queue_stats stats; /* inflight, held, engine and depth are filled when asked for */
