@@ -559,7 +559,8 @@ static void request_describe(const struct aio_queue *queue, const struct request
         info->state = AIO_REQUEST_WAITING;
     if (request->state == REQUEST_RUNNING)
         info->state = AIO_REQUEST_RUNNING;
-    info->offset = request->transfer.offset;
+    /* A write that is let in now may just get its place, without the lock. */
+    info->offset = request->held ? 0 : request->transfer.offset;
     info->len = request->transfer.total;
     info->done = request->transfer.done;
     info->age_ns = (uint64_t)(now_ns - request->submitted_ns);

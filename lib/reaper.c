@@ -436,6 +436,7 @@ static unsigned enter_held(struct aio_queue *queue, struct request **batch, unsi
     for (unsigned index = 0; index < count; index++) {
         struct request *request = batch[index];
 
+        request->held = errors[index] == -EAGAIN;
         if (errors[index] == 0) {
             request_set_state(&queue->table, request, REQUEST_RUNNING);
             batch[entered++] = request;

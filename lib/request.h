@@ -60,7 +60,7 @@ struct request {
     enum request_state state;
     bool waited;  /* AIO_OP_WAITED */
     bool claimed; /* a thread is in wait for it */
-    bool held;    /* between fill and publish: a truncate keeps it out */
+    bool held;    /* a truncate keeps it out: no place yet */
 };
 
 /* A first-in first-out list through request.next and .previous. */

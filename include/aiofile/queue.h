@@ -326,7 +326,7 @@ struct aio_request_info {
     uint8_t opcode; /* enum aio_opcode */
     uint8_t state;  /* enum aio_request_state */
     uint8_t reserved[6];
-    int64_t offset;  /* bytes */
+    int64_t offset;  /* bytes; 0 while a truncate keeps it out */
     uint64_t len;    /* bytes in all */
     uint64_t done;   /* bytes moved by completed parts */
     uint64_t age_ns; /* since submit, to some milliseconds */
