@@ -30,7 +30,7 @@
 struct step {
     bool busy;
     uint8_t opcode;
-    uint64_t number; /* in the order of submission */
+    uint64_t number;     /* in the order of submission */
     struct engine_io io; /* what the inner engine got, where that is not the caller's */
     struct iovec *iov;   /* its vectors, cut; freed with the event */
 };
@@ -115,9 +115,14 @@ struct fate {
     int64_t value;
 };
 
+static bool set_has(uint32_t opcodes, uint8_t opcode)
+{
+    return opcode < 32 && (opcodes & FAULT_OF(opcode)) != 0;
+}
+
 static bool rule_fits(const struct fault_rule *rule, uint8_t opcode)
 {
-    return rule->opcodes == 0 || (rule->opcodes & FAULT_OF(opcode)) != 0;
+    return rule->opcodes == 0 || set_has(rule->opcodes, opcode);
 }
 
 static bool is_vector(uint8_t opcode)
@@ -127,7 +132,7 @@ static bool is_vector(uint8_t opcode)
 
 static bool moves_bytes(uint8_t opcode)
 {
-    return (FAULT_OF(opcode) & (FAULT_READS | FAULT_WRITES)) != 0;
+    return set_has(FAULT_READS | FAULT_WRITES, opcode);
 }
 
 static uint64_t bytes_of(const struct engine_io *io)
@@ -182,8 +187,7 @@ static struct fate fate_of(struct fault *fault, const struct engine_io *io)
 static void note_step(struct fault *fault, const struct engine_io *io)
 {
     if (fault->step_count < SEEN_MAX)
-        fault->seen[fault->step_count] =
-            (struct fault_seen){io->opcode, io->offset, io->len};
+        fault->seen[fault->step_count] = (struct fault_seen){io->opcode, io->offset, io->len};
     fault->step_count++;
 }
 
@@ -253,8 +257,8 @@ static void hold_back(struct fault *fault, const struct engine_event *event)
     struct event_list *held = &fault->held;
     unsigned place = held->count++;
 
-    while (place > 0 && fault->steps[held->events[place - 1].tag].number >
-                            fault->steps[event->tag].number) {
+    while (place > 0 &&
+           fault->steps[held->events[place - 1].tag].number > fault->steps[event->tag].number) {
         held->events[place] = held->events[place - 1];
         place--;
     }
@@ -269,7 +273,7 @@ static void take_in(struct fault *fault, const struct engine_event *events, int 
         struct step *step = &fault->steps[event->tag];
 
         demand(event->tag < fault->depth && step->busy, "an event without a step");
-        if ((fault->hold_opcodes & FAULT_OF(step->opcode)) != 0)
+        if (set_has(fault->hold_opcodes, step->opcode))
             hold_back(fault, event);
         else
             list_push(&fault->ready, event);
@@ -359,8 +363,7 @@ static int submit_fated(struct fault *fault, struct engine_io *io, struct fate f
         if (needs_cache(io, (uint64_t)fate.value))
             invented.result = execute_cached(inner_io);
     }
-    if (!fate.plain &&
-        (fate.kind == FAULT_RESULT || needs_cache(io, (uint64_t)fate.value))) {
+    if (!fate.plain && (fate.kind == FAULT_RESULT || needs_cache(io, (uint64_t)fate.value))) {
         take_in(fault, &invented, 1);
         stir(fault);
         return 1;
@@ -462,8 +465,8 @@ static int reap_waiting(struct fault *fault, struct engine_event *events, unsign
 
         if (deadline_ns != DEADLINE_NEVER)
             in_time = time_left(deadline_ns, &left);
-        if (reap_inner(fault, in_time ? wanted : 0,
-                       deadline_ns != DEADLINE_NEVER ? &left : NULL) == -EINTR &&
+        if (reap_inner(fault, in_time ? wanted : 0, deadline_ns != DEADLINE_NEVER ? &left : NULL) ==
+                -EINTR &&
             taken == 0)
             return -EINTR;
         taken += deliver(fault, events + taken, max - taken);
@@ -528,7 +531,7 @@ static int fault_cancel_entry(struct engine *engine, uint32_t tag)
 static void wait_while_stalled(struct fault *fault, uint8_t opcode)
 {
     fault->stalled++;
-    while ((fault->stall_opcodes & FAULT_OF(opcode)) != 0)
+    while (set_has(fault->stall_opcodes, opcode))
         pthread_cond_wait(&fault->changed, &fault->lock);
     fault->stalled--;
 }

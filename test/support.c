@@ -24,17 +24,22 @@ static char scratch[256];
 
 #if defined(__SANITIZE_THREAD__)
 #define BUILT_SLOWNESS 8
+#define THREADS_WATCHED true
 #elif defined(__SANITIZE_ADDRESS__)
 #define BUILT_SLOWNESS 3
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define BUILT_SLOWNESS 8
+#define THREADS_WATCHED true
 #elif __has_feature(address_sanitizer)
 #define BUILT_SLOWNESS 3
 #endif
 #endif
 #ifndef BUILT_SLOWNESS
 #define BUILT_SLOWNESS 1
+#endif
+#ifndef THREADS_WATCHED
+#define THREADS_WATCHED false
 #endif
 
 /* A child of a program with threads starts threads of its own here, which the sanitizer would not
@@ -82,6 +87,11 @@ unsigned slowness(void)
     if (preload != NULL && strstr(preload, "vgpreload") != NULL)
         return 20;
     return BUILT_SLOWNESS;
+}
+
+bool threads_are_watched(void)
+{
+    return THREADS_WATCHED;
 }
 
 unsigned test_scale(void)
@@ -207,14 +217,22 @@ static void test_ends(void)
     leak_end();
 }
 
-void add_tests(Suite *suite, const char *name, const TTest *const *tests, size_t count)
+void add_long_tests(Suite *suite, const char *name, const TTest *const *tests, size_t count,
+                    unsigned seconds)
 {
     TCase *tests_case = tcase_create(name);
 
+    tcase_set_timeout(tests_case, seconds);
     tcase_add_checked_fixture(tests_case, leak_begin, test_ends);
     for (size_t index = 0; index < count; index++)
         tcase_add_test(tests_case, tests[index]);
     suite_add_tcase(suite, tests_case);
+}
+
+void add_tests(Suite *suite, const char *name, const TTest *const *tests, size_t count)
+{
+    /* check's own, which is short for a test that waits for something that does not come. */
+    add_long_tests(suite, name, tests, count, 4);
 }
 
 void add_loop_test(Suite *suite, const char *name, const TTest *test, int count)
@@ -230,8 +248,8 @@ void add_loop_test(Suite *suite, const char *name, const TTest *test, int count)
 
 const char *scratch_path(const char *name)
 {
-    static char paths[16][sizeof(scratch) + 64];
-    static unsigned used;
+    static _Thread_local char paths[16][sizeof(scratch) + 64];
+    static _Thread_local unsigned used;
     char *path = paths[used++ % COUNT(paths)];
 
     snprintf(path, sizeof(paths[0]), "%s/%s", scratch, name);
@@ -252,8 +270,7 @@ static struct aio_file *open_new(const char *name, enum aio_direct direct)
     struct aio_file *file;
 
     options.direct = direct;
-    EXPECT(aio_file_open(scratch_path(name), O_RDWR | O_CREAT | O_TRUNC, 0600, &options, &file),
-           0);
+    EXPECT(aio_file_open(scratch_path(name), O_RDWR | O_CREAT | O_TRUNC, 0600, &options, &file), 0);
     return file;
 }
 

@@ -76,6 +76,10 @@ struct timespec milliseconds(unsigned count);
 /* How much longer than in a release build things take: sanitizers, valgrind. At least 1. */
 unsigned slowness(void);
 
+/* Whether the thread sanitizer watches: it cannot have threads in the child of a program that has
+ * some. */
+bool threads_are_watched(void);
+
 /* AIOFILE_TEST_SCALE, at least 1: how much more of what can be any amount. */
 unsigned test_scale(void);
 
@@ -103,12 +107,17 @@ void add_tests(Suite *suite, const char *name, const TTest *const *tests, size_t
         add_tests(suite, name, added, COUNT(added));                                               \
     } while (0)
 
+/* Adds tests that may take so many seconds, times what CK_TIMEOUT_MULTIPLIER says. */
+void add_long_tests(Suite *suite, const char *name, const TTest *const *tests, size_t count,
+                    unsigned seconds);
+
 /* Adds a test that runs once for each _i below count. */
 void add_loop_test(Suite *suite, const char *name, const TTest *test, int count);
 
 /* --- files ---------------------------------------------------------------------------------- */
 
-/* A path in the directory for files; the string is good for 15 more calls. */
+/* A path in the directory for files; the string is good for 15 more calls of this
+ * thread. */
 const char *scratch_path(const char *name);
 
 /* Options of a file whose operations go to test_engine. */

@@ -77,8 +77,7 @@ START_TEST(preferred_is_the_physical_sector)
         return; /* a partition, or no block device */
     REQUIRE(fscanf(attribute, "%u", &physical) == 1);
     fclose(attribute);
-    REQUIRE_EQ(alignment.preferred,
-               physical > alignment.required ? physical : alignment.required);
+    REQUIRE_EQ(alignment.preferred, physical > alignment.required ? physical : alignment.required);
 }
 END_TEST
 

@@ -157,9 +157,9 @@ struct steered {
     struct aio_queue *queue;
     struct aio_queue *other;
     struct aio_file *file;
-    struct aio_op op;     /* what it submits */
+    struct aio_op op; /* what it submits */
     char *page;
-    aio_request_id id;    /* an operation in flight */
+    aio_request_id id; /* an operation in flight */
     atomic_bool begun;
     atomic_bool go;
     atomic_int called;
@@ -497,12 +497,11 @@ static Suite *callback_suite(void)
     ADD_TESTS(suite, "where", a_callback_gets_the_completion_once,
               callbacks_run_on_a_thread_of_the_queue, failures_come_to_callbacks_too,
               the_threads_of_a_queue_take_no_signals);
-    ADD_TESTS(suite, "may", a_callback_has_a_slot_for_one_operation,
-              a_callback_never_waits_for_a_slot_of_another_queue,
-              a_full_queue_is_told_to_a_callback,
-              a_refused_operation_does_not_use_up_the_slot_of_a_callback,
-              callbacks_can_keep_a_queue_busy, a_callback_runs_with_no_lock_held,
-              a_callback_can_read_and_write);
+    ADD_TESTS(
+        suite, "may", a_callback_has_a_slot_for_one_operation,
+        a_callback_never_waits_for_a_slot_of_another_queue, a_full_queue_is_told_to_a_callback,
+        a_refused_operation_does_not_use_up_the_slot_of_a_callback, callbacks_can_keep_a_queue_busy,
+        a_callback_runs_with_no_lock_held, a_callback_can_read_and_write);
     ADD_TESTS(suite, "may not", calls_that_would_wait_for_completions_are_refused);
     return suite;
 }

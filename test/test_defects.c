@@ -1,35 +1,60 @@
 /* SPDX-License-Identifier: MIT */
+/* clang-format off */
 /*
  * test_defects.c - what earlier handles over kernel AIO got wrong, each as a test that this one
  * passes. ID: ioengine's AsyncIO, GD: goaio, its ancestor.
  *
- * ID1   opcodes counted by hand: vectored writes were reads    vectored_writes_write
- * ID2   the remainder of a remainder went too far              second_partial_lands_behind_the_first
- * ID3   vectors in parts never ended; the caller's were edited vectors_in_parts_end_and_stay_as_they_are
- * ID4   submitted before it was known: its event was dropped   an_early_event_finds_its_request
- * ID5   done was set before result and error                   a_result_is_whole_when_it_is_seen
- * ID6   three busy-waits                                       waiting_costs_no_time_of_the_processor
- * ID7   the time-out was not stored, and 0 meant nothing       no_time_out_is_for_ever_and_zero_is_a_poll
- * ID8   sync and truncate waited for nobody                    each_of_many_syncs_waits_for_all_writes
- * ID9   close abandoned requests and those who waited          close_brings_every_request_to_its_end
+ * ID1   opcodes counted by hand: vectored writes were reads
+ *       -> vectored_writes_write
+ * ID2   the remainder of a remainder went too far
+ *       -> second_partial_lands_behind_the_first
+ * ID3   vectors in parts never ended; the caller's were edited
+ *       -> vectors_in_parts_end_and_stay_as_they_are
+ * ID4   submitted before it was known: its event was dropped
+ *       -> an_early_event_finds_its_request
+ * ID5   done was set before result and error
+ *       -> a_result_is_whole_when_it_is_seen
+ * ID6   three busy-waits
+ *       -> waiting_costs_no_time_of_the_processor
+ * ID7   the time-out was not stored, and 0 meant nothing
+ *       -> no_time_out_is_for_ever_and_zero_is_a_poll
+ * ID8   sync and truncate waited for nobody
+ *       -> each_of_many_syncs_waits_for_all_writes
+ * ID9   close abandoned requests and those who waited
+ *       -> close_brings_every_request_to_its_end
  *       (calls after close: the handle is gone, so that nothing can be promised of them)
- * ID10  a refused remainder ran for ever                       refused_remainders_go_on_or_fail
- * ID11  the end of the file was a guess                        the_end_is_where_the_file_ends
- * ID12  two appends to one place                               appends_do_not_meet
- * ID13  the cursor was not locked, seek took anything          the_cursor_moves_once_for_each_read
- * ID14  errors were sentences                                  errors_are_numbers
- * ID15  1,024 requests per file until the system had none      a_hundred_files_share_a_few_slots
- * ID16  no check of alignment, leftovers in recycled iocbs     what_a_slot_held_before_does_not_matter
+ * ID10  a refused remainder ran for ever
+ *       -> refused_remainders_go_on_or_fail
+ * ID11  the end of the file was a guess
+ *       -> the_end_is_where_the_file_ends
+ * ID12  two appends to one place
+ *       -> appends_do_not_meet
+ * ID13  the cursor was not locked, seek took anything
+ *       -> the_cursor_moves_once_for_each_read
+ * ID14  errors were sentences
+ *       -> errors_are_numbers
+ * ID15  1,024 requests per file until the system had none
+ *       -> a_hundred_files_share_a_few_slots
+ * ID16  no check of alignment, leftovers in recycled iocbs
+ *       -> what_a_slot_held_before_does_not_matter
  * ID17  file locks that did not lock: this version has no call that locks
- * ID18  all vectors of a loop went to one place                every_vector_has_its_own_place
+ * ID18  all vectors of a loop went to one place
+ *       -> every_vector_has_its_own_place
  * ID19  the mapped mode: there is none; aligned memory is test_buffer.c's
- * GD1   as ID2; and an overlapping write moved the end         a_write_inside_does_not_move_the_end
- * GD2   io_submit under the lock of everything                 a_slow_submit_stops_nobody
- * GD3   truncate did not keep others out                       truncate_gets_its_turn_among_writers
- * GD4   failures not reported, results lost beyond the array   reap_loses_nothing
- * GD5   a signal ended a wait while the buffer was in use      a_signal_leaves_a_wait_waiting
- * GD6   a failing open kept its descriptor; Wait without slot  a_failed_open_keeps_nothing
+ * GD1   as ID2; and an overlapping write moved the end
+ *       -> a_write_inside_does_not_move_the_end
+ * GD2   io_submit under the lock of everything
+ *       -> a_slow_submit_stops_nobody
+ * GD3   truncate did not keep others out
+ *       -> truncate_gets_its_turn_among_writers
+ * GD4   failures not reported, results lost beyond the array
+ *       -> reap_loses_nothing
+ * GD5   a signal ended a wait while the buffer was in use
+ *       -> a_signal_leaves_a_wait_waiting
+ * GD6   a failing open kept its descriptor; Wait without slot
+ *       -> a_failed_open_keeps_nothing
  */
+/* clang-format on */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -92,8 +117,7 @@ START_TEST(second_partial_lands_behind_the_first)
     int64_t place = PAGE;
 
     for (uint32_t step = 0; step < 3; step++)
-        fault_add(rig.fault,
-                  (struct fault_rule){FAULT_SHORTEN, 0, step + 1, .value = parts[step]});
+        fault_add(rig.fault, (struct fault_rule){FAULT_SHORTEN, 0, step + 1, .value = parts[step]});
     REQUIRE_EQ(run_op(rig.queue, &write).result, 10 * PAGE);
     REQUIRE_EQ(fault_steps(rig.fault), 4);
     for (unsigned step = 0; step < 4; step++) {
@@ -113,7 +137,8 @@ START_TEST(vectors_in_parts_end_and_stay_as_they_are)
 {
     struct rig rig = rig_open(4, 0);
     char *bytes = pattern_alloc(10 * PAGE, 0, 1);
-    struct iovec iov[] = {{bytes, 3 * PAGE}, {bytes + 3 * PAGE, PAGE}, {bytes + 4 * PAGE, 6 * PAGE}};
+    struct iovec iov[] = {
+        {bytes, 3 * PAGE}, {bytes + 3 * PAGE, PAGE}, {bytes + 4 * PAGE, 6 * PAGE}};
     struct iovec before[3];
     struct aio_op write = op_vectors(AIO_OP_WRITEV, rig.file, iov, 3, 0);
 
@@ -575,8 +600,7 @@ START_TEST(appends_do_not_meet)
     EXPECT(aio_file_truncate(rig.file, 100), 0);
     EXPECT(aio_file_append(rig.file, bytes, PAGE, NULL), -EINVAL);
     EXPECT(aio_queue_submit(rig.queue, appends, 1, NULL), -EINVAL);
-    EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_APPEND, 0, &options, &file),
-           -EOPNOTSUPP);
+    EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_APPEND, 0, &options, &file), -EOPNOTSUPP);
     rig_close(&rig);
     free(bytes);
 }
@@ -716,8 +740,8 @@ START_TEST(what_a_slot_held_before_does_not_matter)
 
     for (unsigned round = 0; round < 200; round++) {
         struct aio_op *op = &table[random_next(&state) % COUNT(table)];
-        bool moves = op->opcode != AIO_OP_NOP && op->opcode != AIO_OP_SYNC &&
-                     op->opcode != AIO_OP_DATASYNC;
+        bool moves =
+            op->opcode != AIO_OP_NOP && op->opcode != AIO_OP_SYNC && op->opcode != AIO_OP_DATASYNC;
         bool reading = op->opcode == AIO_OP_READ || op->opcode == AIO_OP_READV;
         int64_t size = (int64_t)disk_size("file");
         int64_t result = run_op(queue, op).result;

@@ -79,7 +79,8 @@ static void *call_main(void *argument)
 static void call_begin(struct call *call)
 {
     thread_begin(&call->thread, call_main, call);
-    EVENTUALLY(call->thread_number != 0 && (call->done || thread_state(call->thread_number) == 'S'));
+    EVENTUALLY(call->thread_number != 0 &&
+               (call->done || thread_state(call->thread_number) == 'S'));
     sleep_us(10000);
 }
 
@@ -750,16 +751,15 @@ static Suite *durability_suite(void)
 
     ADD_TESTS(suite, "failed sync", a_failed_sync_is_reported_until_it_is_cleared,
               close_reports_a_failed_sync, the_first_error_is_the_one_that_is_kept,
-              a_descriptor_that_cannot_be_synced_has_lost_nothing,
-              an_interrupted_sync_is_repeated);
+              a_descriptor_that_cannot_be_synced_has_lost_nothing, an_interrupted_sync_is_repeated);
     ADD_TESTS(suite, "sync", a_blocking_sync_waits_for_submitted_writes,
               a_blocking_sync_waits_for_remainders, a_blocking_sync_does_not_wait_for_reads);
     ADD_TESTS(suite, "truncate", truncate_waits_for_submitted_writes,
               truncate_waits_for_blocking_writes, writes_that_come_later_wait_for_a_truncate,
               what_a_truncate_holds_back_comes_when_it_is_through,
               an_append_that_waited_for_a_truncate_goes_to_the_new_end,
-              a_batch_of_writes_does_not_hang_in_a_truncate,
-              who_waits_for_writes_has_them_reaped, a_callback_passes_a_truncate_that_waits);
+              a_batch_of_writes_does_not_hang_in_a_truncate, who_waits_for_writes_has_them_reaped,
+              a_callback_passes_a_truncate_that_waits);
     ADD_TESTS(suite, "close", close_waits_for_what_is_in_flight,
               close_waits_for_callbacks_and_what_they_submit,
               close_may_follow_the_last_callback_at_once, close_may_follow_a_wait_at_once,

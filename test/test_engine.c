@@ -96,8 +96,8 @@ static void start(const struct bench *bench, struct engine_io *ios, unsigned cou
     for (unsigned index = 0; index < count; index++)
         pointers[index] = &ios[index];
     while (started < count) {
-        int64_t result = CALL(
-            bench->engine->ops->submit(bench->engine, pointers + started, count - started));
+        int64_t result =
+            CALL(bench->engine->ops->submit(bench->engine, pointers + started, count - started));
 
         REQUIRE(result >= 1 && result <= count - started);
         started += (unsigned)result;
@@ -187,7 +187,7 @@ START_TEST(engines_are_found_by_number)
     REQUIRE(engine_find(AIO_ENGINE_URING, &error) == NULL && error == -EOPNOTSUPP);
     REQUIRE(engine_find(AIO_ENGINE_SIM, &error) == NULL && error == -EOPNOTSUPP);
     REQUIRE(engine_find((enum aio_engine)6, &error) == NULL && error == -EINVAL);
-    REQUIRE(engine_find((enum aio_engine)-1, &error) == NULL && error == -EINVAL);
+    REQUIRE(engine_find((enum aio_engine) - 1, &error) == NULL && error == -EINVAL);
 }
 END_TEST
 
@@ -368,8 +368,7 @@ START_TEST(a_bad_one_in_a_batch_is_its_own_affair)
     ios[2].fd = -1;
     ios[5].fd = 1 << 20;
     while (given < 8) {
-        int64_t result =
-            CALL(bench.engine->ops->submit(bench.engine, pointers + given, 8 - given));
+        int64_t result = CALL(bench.engine->ops->submit(bench.engine, pointers + given, 8 - given));
 
         if (result < 0) {
             REQUIRE_EQ(result, -EBADF);
@@ -619,7 +618,7 @@ enum { SUBMITTERS = 4, ROUNDS = 300 };
 
 struct submitting {
     struct bench *bench;
-    uint32_t first_tag; /* of 8 */
+    uint32_t first_tag;   /* of 8 */
     atomic_uint *pending; /* per submitter */
 };
 

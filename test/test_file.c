@@ -46,14 +46,23 @@ static const struct option_line option_table[] = {
     {.what = "alignment 3", .options.alignment = 3, .expected = -EINVAL},
     {.what = "alignment 6144", .options.alignment = 6144, .expected = -EINVAL},
     {.what = "alignment too small", .options.alignment = 1, .explained = true, .expected = -EINVAL},
-    {.what = "strict", .options.direct = AIO_DIRECT_STRICT, .explained = true, .expected = -EOPNOTSUPP},
+    {.what = "strict",
+     .options.direct = AIO_DIRECT_STRICT,
+     .explained = true,
+     .expected = -EOPNOTSUPP},
     {.what = "page cache",
      .options.unaligned = AIO_UNALIGNED_PAGE_CACHE,
      .explained = true,
      .expected = -EOPNOTSUPP},
     {.what = "grow ahead", .options.grow_ahead = 1, .explained = true, .expected = -EOPNOTSUPP},
-    {.what = "uring", .options.engine = AIO_ENGINE_URING, .explained = true, .expected = -EOPNOTSUPP},
-    {.what = "threads", .options.engine = AIO_ENGINE_THREADS, .explained = true, .expected = -EOPNOTSUPP},
+    {.what = "uring",
+     .options.engine = AIO_ENGINE_URING,
+     .explained = true,
+     .expected = -EOPNOTSUPP},
+    {.what = "threads",
+     .options.engine = AIO_ENGINE_THREADS,
+     .explained = true,
+     .expected = -EOPNOTSUPP},
     {.what = "sim", .options.engine = AIO_ENGINE_SIM, .explained = true, .expected = -EOPNOTSUPP},
     {.what = "size 0", .options.size = SIZE_MAX, .expected = -EINVAL},
     {.what = "size 8", .options.size = 8, .expected = -EINVAL},
@@ -84,8 +93,8 @@ static void check_option(const struct option_line *line, bool adopt)
         fd = open(scratch_path("there"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         result = CALL(aio_file_adopt(fd, &options.known, &file));
     } else {
-        result = CALL(aio_file_open(scratch_path("new"), O_RDWR | O_CREAT, 0600, &options.known,
-                                    &file));
+        result =
+            CALL(aio_file_open(scratch_path("new"), O_RDWR | O_CREAT, 0600, &options.known, &file));
     }
     ck_assert_msg(result == line->expected, "%s: %d", line->what, (int)result);
     ck_assert_msg((file != NULL) == (result == 0), "%s: the result pointer", line->what);
@@ -235,8 +244,8 @@ START_TEST(paths_are_refused_as_the_table_says)
         result = CALL(aio_file_open(path_of(line->kind), line->flags, 0600, &options, &file));
         ck_assert_msg(result == line->expected, "line %zu: %d", index, (int)result);
         ck_assert_msg((file != NULL) == (result == 0), "line %zu: the pointer", index);
-        ck_assert_msg(!line->explained || log_count(&log) == 1, "line %zu: %u log sentences",
-                      index, log_count(&log));
+        ck_assert_msg(!line->explained || log_count(&log) == 1, "line %zu: %u log sentences", index,
+                      log_count(&log));
         if (result == 0)
             close_file(file);
     }
@@ -253,10 +262,14 @@ START_TEST(flags_of_open_are_in_force)
         int flags;
         int kept;
     } table[] = {
-        {O_RDONLY, 0},           {O_WRONLY, 0},
-        {O_RDWR, 0},             {O_RDWR | O_SYNC, O_SYNC},
-        {O_RDWR | O_DSYNC, O_DSYNC}, {O_RDWR | O_NOATIME, O_NOATIME},
-        {O_RDWR | O_DIRECT, 0},  {O_RDWR | O_NONBLOCK, 0},
+        {O_RDONLY, 0},
+        {O_WRONLY, 0},
+        {O_RDWR, 0},
+        {O_RDWR | O_SYNC, O_SYNC},
+        {O_RDWR | O_DSYNC, O_DSYNC},
+        {O_RDWR | O_NOATIME, O_NOATIME},
+        {O_RDWR | O_DIRECT, 0},
+        {O_RDWR | O_NONBLOCK, 0},
     };
     struct aio_file_options options = file_options();
     struct aio_file *file;
@@ -267,8 +280,7 @@ START_TEST(flags_of_open_are_in_force)
             int flags;
 
             options.direct = direct ? AIO_DIRECT_REQUIRED : AIO_DIRECT_NEVER;
-            EXPECT(aio_file_open(scratch_path("file"), table[index].flags, 0, &options, &file),
-                   0);
+            EXPECT(aio_file_open(scratch_path("file"), table[index].flags, 0, &options, &file), 0);
             flags = fcntl(aio_file_fd(file), F_GETFL);
             REQUIRE_EQ(flags & O_ACCMODE, table[index].flags & O_ACCMODE);
             REQUIRE_EQ(flags & O_DIRECT, direct ? O_DIRECT : 0);
@@ -286,8 +298,7 @@ START_TEST(files_are_made_and_cut_as_open_does)
     struct stat status;
 
     umask(022);
-    EXPECT(aio_file_open(scratch_path("new"), O_RDWR | O_CREAT | O_EXCL, 0666, &options, &file),
-           0);
+    EXPECT(aio_file_open(scratch_path("new"), O_RDWR | O_CREAT | O_EXCL, 0666, &options, &file), 0);
     REQUIRE(stat(scratch_path("new"), &status) == 0 && (status.st_mode & 07777) == 0644);
     close_file(file);
     make_file("old", 5000, 1);
@@ -550,8 +561,7 @@ static bool form_reads(enum form form)
 
 static bool form_has_offset(enum form form)
 {
-    return form == FORM_PREAD || form == FORM_PWRITE || form == FORM_PREADV ||
-           form == FORM_PWRITEV;
+    return form == FORM_PREAD || form == FORM_PWRITE || form == FORM_PREADV || form == FORM_PWRITEV;
 }
 
 /* Makes the call: with the memory itself, or as the one vector that it is. */
@@ -789,8 +799,7 @@ START_TEST(seek_goes_where_the_table_says)
     for (size_t index = 0; index < COUNT(table); index++) {
         off_t result = (off_t)CALL(aio_file_seek(file, table[index].offset, table[index].whence));
 
-        ck_assert_msg(result == table[index].expected, "line %zu: %lld", index,
-                      (long long)result);
+        ck_assert_msg(result == table[index].expected, "line %zu: %lld", index, (long long)result);
     }
     close_file(file);
     free(page);
@@ -1013,8 +1022,7 @@ START_TEST(info_tells_what_was_granted_and_counts)
     REQUIRE_EQ(info.direct_granted, AIO_DIRECT_GRANTED);
     REQUIRE_EQ(info.engine, test_engine);
     REQUIRE(info.memory_alignment >= 1 && info.memory_alignment <= info.required_alignment);
-    REQUIRE(info.required_alignment >= 512 &&
-            info.required_alignment <= info.preferred_alignment);
+    REQUIRE(info.required_alignment >= 512 && info.required_alignment <= info.preferred_alignment);
     REQUIRE_EQ(info.direct_alignment, info.preferred_alignment);
     REQUIRE_EQ(info.reads, 2);
     REQUIRE_EQ(info.bytes_read, PAGE);
@@ -1179,8 +1187,7 @@ START_TEST(execute_does_what_the_opcode_says)
     for (size_t index = 0; index < COUNT(table); index++) {
         int64_t result = CALL(aio_file_execute(file, &table[index].op));
 
-        ck_assert_msg(result == table[index].expected, "line %zu: %lld", index,
-                      (long long)result);
+        ck_assert_msg(result == table[index].expected, "line %zu: %lld", index, (long long)result);
     }
     EXPECT(aio_file_seek(file, 0, SEEK_CUR), 0);
     REQUIRE_EQ(disk_size("file"), 2 * PAGE);

@@ -41,7 +41,8 @@ int __wrap_io_setup(int count, io_context_t *context)
 {
     int error = __real_io_setup(count, context);
 
-    /* The fifth word is the mark by which fs/aio.c lets its ring be known; it never looks itself. */
+    /* The fifth word is the mark by which fs/aio.c lets its ring be known; it never looks itself.
+     */
     if (error == 0 && strange_ring)
         ((unsigned *)*context)[4]++;
     return error;
@@ -105,8 +106,7 @@ static void submit(const struct bench *bench, struct engine_io *ios, unsigned co
     for (unsigned index = 0; index < count; index++)
         pointers[index] = &ios[index];
     while (started < count) {
-        int result =
-            bench->engine->ops->submit(bench->engine, pointers + started, count - started);
+        int result = bench->engine->ops->submit(bench->engine, pointers + started, count - started);
 
         REQUIRE(result >= 1 && (unsigned)result <= count - started);
         started += (unsigned)result;
@@ -563,8 +563,8 @@ static void *submit_often(void *argument)
 
         for (unsigned index = 0; index < count; index++) {
             expected[index] = atomic_load(&crowd->done[first + index]) + 1;
-            ios[index] = read_block(crowd->bench, first + index,
-                                    (unsigned)(random_next(&state) % BLOCKS));
+            ios[index] =
+                read_block(crowd->bench, first + index, (unsigned)(random_next(&state) % BLOCKS));
         }
         submit(crowd->bench, ios, count);
         for (unsigned index = 0; index < count; index++) {

@@ -158,13 +158,22 @@ static void check_moved(struct bench *bench, uint8_t form, int64_t bytes)
 
 /* How the first steps are shortened; 0 ends it. */
 static const int64_t cuts_direct[][6] = {
-    {512},           {4096, 4096, 4096, 4096}, {512, 8192, 1024},   {28672, 512},
-    {4096, 8192},    {12288, 4096},            {512, 512, 512, 512}, {4608, 4608, 4608},
-    {32256},         {1000},                   {5000, 5000, 5000},  {513, 1023, 4095},
+    {512},
+    {4096, 4096, 4096, 4096},
+    {512, 8192, 1024},
+    {28672, 512},
+    {4096, 8192},
+    {12288, 4096},
+    {512, 512, 512, 512},
+    {4608, 4608, 4608},
+    {32256},
+    {1000},
+    {5000, 5000, 5000},
+    {513, 1023, 4095},
 };
 
 static const int64_t cuts_cached[][6] = {
-    {1},       {4095, 1, 1},       {1, 4095, 8192, 1}, {32767}, {5000, 5000, 5000},
+    {1},       {4095, 1, 1},      {1, 4095, 8192, 1}, {32767}, {5000, 5000, 5000},
     {100, 10}, {12288, 1, 12287},
 };
 
@@ -209,8 +218,7 @@ START_TEST(one_sector_at_a_time)
 
     for (size_t form = 0; form < COUNT(forms); form++) {
         bench_prepare(&bench, forms[form]);
-        fault_add(bench.rig.fault,
-                  (struct fault_rule){FAULT_SHORTEN, 0, 1, FAULT_FOR_EVER, 512});
+        fault_add(bench.rig.fault, (struct fault_rule){FAULT_SHORTEN, 0, 1, FAULT_FOR_EVER, 512});
         REQUIRE_EQ(run(&bench, forms[form], WAY_WAIT).result, TOTAL);
         check_moved(&bench, forms[form], TOTAL);
     }
@@ -232,8 +240,7 @@ START_TEST(many_transfers_in_parts_at_once)
         pattern_fill(bytes, OPERATIONS * 16 * PAGE, 0, round);
         fault_shorten_by_chance(fault, round, 2, 512);
         for (unsigned index = 0; index < OPERATIONS; index++)
-            writes[index] =
-                op_write(file, bytes + index * 16 * PAGE, 16 * PAGE, index * 16 * PAGE);
+            writes[index] = op_write(file, bytes + index * 16 * PAGE, 16 * PAGE, index * 16 * PAGE);
         EXPECT(aio_queue_submit(queue, writes, OPERATIONS, NULL), OPERATIONS);
         EXPECT(aio_queue_reap(queue, completions, OPERATIONS, OPERATIONS, NULL), OPERATIONS);
         for (unsigned index = 0; index < OPERATIONS; index++)
@@ -255,7 +262,7 @@ static const struct trouble {
     int64_t step;
     struct outcome read;
     struct outcome write;
-    bool continues; /* the operation is whole in the end */
+    bool continues;      /* the operation is whole in the end */
     bool blocking_fails; /* but a blocking one gives up: with what it has moved, or the error */
 } troubles[] = {
     {false, -EIO, {-EIO, -EIO}, {-EIO, -EIO}, false, false},
@@ -291,8 +298,8 @@ static void check_trouble(struct bench *bench, size_t line, uint8_t form, enum w
     bench_prepare(bench, form);
     if (trouble->part)
         fault_add(bench->rig.fault, (struct fault_rule){FAULT_SHORTEN, .value = 8192});
-    fault_add(bench->rig.fault, (struct fault_rule){FAULT_RESULT, 0, trouble->part ? 2 : 1,
-                                                    .value = trouble->step});
+    fault_add(bench->rig.fault,
+              (struct fault_rule){FAULT_RESULT, 0, trouble->part ? 2 : 1, .value = trouble->step});
     outcome = run(bench, form, way);
     ck_assert_msg(outcome.result == expected.result && outcome.error == expected.error,
                   "line %zu opcode %d way %d: %lld, %d", line, form, (int)way,
@@ -347,8 +354,7 @@ START_TEST(the_next_append_starts_where_the_short_one_ended)
         fault_add(bench.rig.fault, (struct fault_rule){FAULT_RESULT, 0, 2, 2, -ENOSPC});
         REQUIRE_EQ(run(&bench, AIO_OP_APPEND, submitted ? WAY_WAIT : WAY_BLOCKING).result, 8192);
         where = 5;
-        EXPECT(aio_file_append(bench.rig.file, bench.memory + 8192, TOTAL - 8192, &where),
-               -ENOSPC);
+        EXPECT(aio_file_append(bench.rig.file, bench.memory + 8192, TOTAL - 8192, &where), -ENOSPC);
         REQUIRE_EQ(where, 5);
         if (submitted) {
             where = run_op(bench.rig.queue, &append).offset;

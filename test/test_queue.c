@@ -35,8 +35,14 @@ static const struct create_line {
     int expected;
 } create_table[] = {
     {.what = "engine unknown", .engine = 6, .expected = -EINVAL},
-    {.what = "engine uring", .engine = AIO_ENGINE_URING, .explained = true, .expected = -EOPNOTSUPP},
-    {.what = "engine threads", .engine = AIO_ENGINE_THREADS, .explained = true, .expected = -EOPNOTSUPP},
+    {.what = "engine uring",
+     .engine = AIO_ENGINE_URING,
+     .explained = true,
+     .expected = -EOPNOTSUPP},
+    {.what = "engine threads",
+     .engine = AIO_ENGINE_THREADS,
+     .explained = true,
+     .expected = -EOPNOTSUPP},
     {.what = "engine sim", .engine = AIO_ENGINE_SIM, .explained = true, .expected = -EOPNOTSUPP},
     {.what = "depth", .depth = AIO_QUEUE_DEPTH_MAX + 1, .expected = -EINVAL},
     {.what = "flag unknown", .flags = 1U << 2, .expected = -EINVAL},
@@ -234,8 +240,8 @@ START_TEST(operations_without_bytes_give_zero)
     for (size_t index = 0; index < COUNT(operations); index++) {
         struct aio_completion completion = run_op(queue, &operations[index]);
 
-        ck_assert_msg(completion.result == 0 && completion.error == 0, "operation %zu: %lld",
-                      index, (long long)completion.result);
+        ck_assert_msg(completion.result == 0 && completion.error == 0, "operation %zu: %lld", index,
+                      (long long)completion.result);
     }
     REQUIRE_EQ(disk_size("file"), 0);
     close_file(file);
@@ -397,7 +403,7 @@ static unsigned refusals_of_forms(const struct subjects *subjects, struct refusa
         {op_vectors(AIO_OP_WRITEV, file, iov, UINT64_MAX, 0), -EINVAL},
         {op_vectors(AIO_OP_WRITEV, file, iov, 1, 512), -EINVAL},
         {op_vectors(AIO_OP_WRITEV, file, iov, 1, -4096), -EINVAL},
-        {op_vectors(AIO_OP_WRITEV, file, iov, 2, 0), -EINVAL}, /* the sum is too large */
+        {op_vectors(AIO_OP_WRITEV, file, iov, 2, 0), -EINVAL},     /* the sum is too large */
         {op_vectors(AIO_OP_WRITEV, file, iov + 2, 1, 0), -EINVAL}, /* no memory */
         {op_vectors(AIO_OP_WRITEV, file, iov + 3, 1, 0), -EINVAL}, /* its length */
         {op_vectors(AIO_OP_WRITEV, file, iov + 4, 1, 0), -EINVAL}, /* its place */
@@ -459,8 +465,7 @@ START_TEST(bad_operations_are_refused)
         if (lines[index].op.on_complete == NULL && lines[index].op.flags == 0)
             lines[index].op.on_complete = no_callback;
         result = CALL(aio_queue_submit(subjects.queue, &lines[index].op, 1, &id));
-        ck_assert_msg(result == lines[index].expected, "line %u: %lld", index,
-                      (long long)result);
+        ck_assert_msg(result == lines[index].expected, "line %u: %lld", index, (long long)result);
         REQUIRE_EQ(id, 77);
     }
     EXPECT(aio_queue_stats(subjects.queue, &stats), 0);
@@ -614,8 +619,7 @@ static void *submitter_main(void *argument)
 {
     struct submitter *submitter = argument;
 
-    submitter->result =
-        CALL(aio_queue_submit(submitter->queue, &submitter->op, 1, &submitter->id));
+    submitter->result = CALL(aio_queue_submit(submitter->queue, &submitter->op, 1, &submitter->id));
     submitter->done = true;
     return NULL;
 }
@@ -1245,11 +1249,10 @@ static Suite *queue_suite(void)
 {
     Suite *suite = suite_create("queue");
 
-    ADD_TESTS(suite, "create", options_are_checked, no_options_mean_the_defaults,
-              depth_is_as_asked, auto_says_which_engine_it_takes, engines_are_probed);
-    ADD_TESTS(suite, "operations", every_opcode_moves_its_bytes,
-              operations_without_bytes_give_zero, a_read_is_short_only_at_the_end,
-              files_share_a_queue_and_queues_a_file);
+    ADD_TESTS(suite, "create", options_are_checked, no_options_mean_the_defaults, depth_is_as_asked,
+              auto_says_which_engine_it_takes, engines_are_probed);
+    ADD_TESTS(suite, "operations", every_opcode_moves_its_bytes, operations_without_bytes_give_zero,
+              a_read_is_short_only_at_the_end, files_share_a_queue_and_queues_a_file);
     ADD_TESTS(suite, "refusals", bad_operations_are_refused, bad_arguments_are_refused,
               calls_of_later_versions_say_so, a_batch_ends_before_the_first_bad_one);
     ADD_TESTS(suite, "slots", a_table_full_of_results_is_busy,
@@ -1259,8 +1262,7 @@ static Suite *queue_suite(void)
               a_batch_larger_than_the_table_goes_through_with_callbacks);
     ADD_TESTS(suite, "looking", what_is_in_flight_is_listed_by_age,
               operations_of_one_batch_are_listed_in_its_order,
-              a_part_and_a_refusal_show_in_the_list, stats_count,
-              stats_of_another_version_are_cut);
+              a_part_and_a_refusal_show_in_the_list, stats_count, stats_of_another_version_are_cut);
     ADD_TESTS(suite, "end", destroy_waits_for_what_is_in_flight,
               destroy_refuses_while_results_are_left_and_works_later,
               destroy_refuses_while_a_file_uses_the_queue, destroy_lets_those_out_who_still_wait,

@@ -332,8 +332,8 @@ static void submit_transfer(struct world *world, bool writes)
     if (writes) {
         fill(world, pending->memory, length);
         model_write(world, offset, pending->memory, length);
-        pending->op = choose_op(world, AIO_OP_WRITE, AIO_OP_WRITEV, pending->memory, length,
-                                offset, pending->iov);
+        pending->op = choose_op(world, AIO_OP_WRITE, AIO_OP_WRITEV, pending->memory, length, offset,
+                                pending->iov);
     } else {
         memset(pending->memory, 0xee, length);
         pending->op = choose_op(world, AIO_OP_READ, AIO_OP_READV, pending->memory, length, offset,
@@ -370,8 +370,8 @@ static void submit_append(struct world *world)
     pending->expected = (int64_t)length;
     fill(world, pending->memory, length);
     model_write(world, world->size, pending->memory, length);
-    pending->op = choose_op(world, AIO_OP_APPEND, AIO_OP_APPENDV, pending->memory, length, 0,
-                            pending->iov);
+    pending->op =
+        choose_op(world, AIO_OP_APPEND, AIO_OP_APPENDV, pending->memory, length, 0, pending->iov);
     submit_pending(world, pending);
 }
 
@@ -421,8 +421,9 @@ static void block_at_cursor(struct world *world, bool writes)
         model_write(world, offset, world->buffer, length);
     } else {
         length = model_readable(world, offset, length);
-        AGREE(world, CALL(aio_file_read(world->file, world->buffer,
-                                        (length + world->unit - 1) / world->unit * world->unit)),
+        AGREE(world,
+              CALL(aio_file_read(world->file, world->buffer,
+                                 (length + world->unit - 1) / world->unit * world->unit)),
               length);
         compare(world, world->buffer, offset, length);
     }
@@ -560,8 +561,8 @@ static void step(struct world *world)
     else if (chance < 92)
         block_truncate(world);
     else if (chance < 94)
-        AGREE(world, CALL(chance < 93 ? aio_file_sync(world->file) : aio_file_datasync(world->file)),
-              0);
+        AGREE(world,
+              CALL(chance < 93 ? aio_file_sync(world->file) : aio_file_datasync(world->file)), 0);
     else if (chance < 96)
         change_engine(world);
     else if (chance < 97)
@@ -639,9 +640,10 @@ END_TEST
 static Suite *random_suite(void)
 {
     Suite *suite = suite_create("random");
+    const TTest *const tests[] = {a_direct_file_is_like_an_array_of_bytes,
+                                  a_cached_file_is_like_an_array_of_bytes};
 
-    ADD_TESTS(suite, "random", a_direct_file_is_like_an_array_of_bytes,
-              a_cached_file_is_like_an_array_of_bytes);
+    add_long_tests(suite, "random", tests, COUNT(tests), 10 * test_scale());
     return suite;
 }
 

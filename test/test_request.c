@@ -21,8 +21,7 @@ static const enum request_state roads[STATES][5] = {
     [REQUEST_RUNNING] = {REQUEST_READY, REQUEST_RUNNING, REQUEST_FREE},
     [REQUEST_DONE] = {REQUEST_READY, REQUEST_RUNNING, REQUEST_DONE, REQUEST_FREE},
     [REQUEST_CALLBACK] = {REQUEST_READY, REQUEST_RUNNING, REQUEST_CALLBACK, REQUEST_FREE},
-    [REQUEST_KEPT] = {REQUEST_READY, REQUEST_RUNNING, REQUEST_CALLBACK, REQUEST_KEPT,
-                      REQUEST_FREE},
+    [REQUEST_KEPT] = {REQUEST_READY, REQUEST_RUNNING, REQUEST_CALLBACK, REQUEST_KEPT, REQUEST_FREE},
 };
 
 /* The picture in request.h. */
@@ -105,8 +104,8 @@ START_TEST(illegal_changes_end_the_program)
             struct change change = {from, to};
 
             if (!legal[from][to])
-                ck_assert_msg(in_child(change_illegally, &change) == 100 + SIGABRT,
-                              "from %d to %d", (int)from, (int)to);
+                ck_assert_msg(in_child(change_illegally, &change) == 100 + SIGABRT, "from %d to %d",
+                              (int)from, (int)to);
         }
 }
 END_TEST

@@ -772,8 +772,7 @@ static Suite *results_suite(void)
               reap_gives_results_in_the_order_of_completion,
               reap_takes_no_more_than_there_is_room_for, reap_gives_up_when_the_time_is_over,
               reap_does_not_see_what_a_wait_has_claimed, what_a_wait_gave_up_is_reaped_again,
-              a_reap_is_told_that_a_wait_took_its_last_hope,
-              several_reap_at_once_each_result_once);
+              a_reap_is_told_that_a_wait_took_its_last_hope, several_reap_at_once_each_result_once);
     ADD_TESTS(suite, "drain", drain_waits_for_what_was_submitted_before,
               drain_waits_for_callbacks_to_return,
               drain_does_not_wait_for_what_came_later_than_a_callback);

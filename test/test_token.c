@@ -264,7 +264,7 @@ enum { THREADS = 6, THINGS = 3000 };
 
 struct market {
     struct room room;
-    unsigned made[THREADS];  /* and not fetched */
+    unsigned made[THREADS];   /* and not fetched */
     unsigned wanted[THREADS]; /* by those who wait */
     unsigned holders;
     uint64_t random;

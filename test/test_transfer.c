@@ -56,8 +56,14 @@ static int64_t move(const struct engine_io *io, uint64_t limit)
 
 /* Lengths of vectors, ended by -1. The first one is scalar. */
 static const int shapes[][8] = {
-    {24, -1},           {24, -1},           {8, 16, -1},         {1, 2, 3, 4, 5, 9, -1},
-    {0, 24, -1},        {24, 0, -1},        {0, 0, 7, 0, 17, -1}, {12, 0, 12, -1},
+    {24, -1},
+    {24, -1},
+    {8, 16, -1},
+    {1, 2, 3, 4, 5, 9, -1},
+    {0, 24, -1},
+    {24, 0, -1},
+    {0, 0, 7, 0, 17, -1},
+    {12, 0, 12, -1},
     {1, 1, 1, 20, 1, -1},
 };
 
@@ -351,12 +357,10 @@ START_TEST(results_mean_what_the_table_says)
         if (line->before > 0)
             REQUIRE(transfer_advance(&transfer, line->before) == TRANSFER_AGAIN);
         before = transfer.io;
-        ck_assert_msg(transfer_advance(&transfer, line->step) == line->verdict, "line %zu",
-                      index);
+        ck_assert_msg(transfer_advance(&transfer, line->step) == line->verdict, "line %zu", index);
         if (line->result != NO_RESULT)
             ck_assert_msg(transfer.result == line->result && transfer.error == line->error,
-                          "line %zu: %lld, %d", index, (long long)transfer.result,
-                          transfer.error);
+                          "line %zu: %lld, %d", index, (long long)transfer.result, transfer.error);
         else if (line->step < 0) /* the same again */
             ck_assert_msg(memcmp(&before, &transfer.io, sizeof(before)) == 0, "line %zu", index);
     }
