@@ -102,7 +102,7 @@ END_TEST
 static int device_open(void)
 {
     struct stat status;
-    char path[64];
+    char path[96];
     char line[128];
     char name[64] = "";
     FILE *uevent;
