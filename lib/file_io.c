@@ -583,6 +583,7 @@ int aio_file_truncate(struct aio_file *file, off_t length)
     if (gated) {
         gate_open(&file->gate);
         queues_launch_held(file);
+        gate_release(&file->gate);
     }
     return error;
 }

@@ -143,6 +143,10 @@ void gate_close(struct gate *gate)
 void gate_open(struct gate *gate)
 {
     gate_subtract(gate, GATE_BUSY);
+}
+
+void gate_release(struct gate *gate)
+{
     thread_mutex_unlock(&gate->exclusive);
 }
 

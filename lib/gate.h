@@ -34,7 +34,8 @@ struct gate {
      */
     atomic_uint_fast64_t word;
 
-    /* One truncate or sync at a time; held from gate_close to gate_open, and while a sync waits. */
+    /* One truncate or sync at a time; held from gate_close to gate_release, and while a sync waits.
+     */
     struct thread_mutex exclusive;
 
     /* lock guards sleepers and, while SLEEPER is set, all that is taken from the word. */
@@ -57,9 +58,12 @@ int gate_enter(struct gate *gate, enum gate_patience patience, uint8_t *phase);
 /* A write goes. Does not wait for I/O. */
 void gate_leave(struct gate *gate, uint8_t phase);
 
-/* Keeps writes out and waits until those inside have left; lets them in again. */
+/* Keeps writes out and waits until those inside have left; lets them in again; lets others close or
+ * drain the gate. Between the last two, the writes that were kept out are brought in: a truncate or
+ * a sync that comes later finds them inside. */
 void gate_close(struct gate *gate);
 void gate_open(struct gate *gate);
+void gate_release(struct gate *gate);
 
 /* Whether writes are kept out. */
 bool gate_is_closed(const struct gate *gate);

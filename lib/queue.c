@@ -94,12 +94,49 @@ void queues_hasten_end(void)
     atomic_fetch_sub_explicit(&queues_hastening, 1, memory_order_relaxed);
 }
 
+static bool holds(const struct aio_queue *queue, const struct aio_file *file)
+{
+    const struct request_table *table = &queue->table;
+    uint32_t index = table->held.first;
+
+    while (index != REQUEST_NONE && table->requests[index].file != file)
+        index = table->requests[index].next;
+    return index != REQUEST_NONE;
+}
+
+/* Finds a queue that holds requests of a file, and keeps it from being destroyed: this thread
+ * counts as one that waits in it. */
+static struct aio_queue *pin_queue_holding(const struct aio_file *file)
+{
+    struct aio_queue *queue;
+
+    thread_mutex_lock(&all_queues_lock);
+    for (queue = all_queues; queue != NULL; queue = queue->next_queue) {
+        bool found;
+
+        thread_mutex_lock(&queue->lock);
+        found = holds(queue, file);
+        queue->inside += found;
+        thread_mutex_unlock(&queue->lock);
+        if (found)
+            break;
+    }
+    thread_mutex_unlock(&all_queues_lock);
+    return queue;
+}
+
 void queues_launch_held(struct aio_file *file)
 {
-    thread_mutex_lock(&all_queues_lock);
-    for (struct aio_queue *queue = all_queues; queue != NULL; queue = queue->next_queue)
+    struct aio_queue *queue;
+
+    /* Without the list's lock: the log may speak, and a submit may take its time. */
+    while ((queue = pin_queue_holding(file)) != NULL) {
         queue_launch_held(queue, file);
-    thread_mutex_unlock(&all_queues_lock);
+        thread_mutex_lock(&queue->lock);
+        queue->inside--;
+        queue_changed(queue);
+        thread_mutex_unlock(&queue->lock);
+    }
 }
 
 void queue_add_user(struct aio_queue *queue)

@@ -79,8 +79,8 @@ static inline bool queues_hastened(void)
     return atomic_load_explicit(&queues_hastening, memory_order_relaxed) > 0;
 }
 
-/* To be called when a file's truncate is through: launches what it has kept out, on every queue. No
- * lock held. */
+/* To be called when a file's truncate is through, with its gate open and no other truncate let to
+ * it yet: launches what it has kept out, on every queue. No other lock held. */
 void queues_launch_held(struct aio_file *file);
 
 /* --- reaper.c ------------------------------------------------------------------------------- */

@@ -462,6 +462,213 @@ START_TEST(an_append_that_waited_for_a_truncate_goes_to_the_new_end)
 }
 END_TEST
 
+/* A rig whose file is being truncated, and a second queue, the younger one, which takes its time
+ * with each submit: what is held back on the first queue stays so while the second one's goes on.
+ */
+struct crossing {
+    struct rig rig;
+    struct fault *slow_fault;
+    struct aio_queue *slow;
+    char *page;
+    struct call truncate;
+    aio_request_id first; /* the write that the truncate waits for */
+    aio_request_id held;  /* the one held back on the first queue */
+    aio_request_id held_slow;
+};
+
+static void crossing_begin(struct crossing *crossing)
+{
+    struct aio_op write;
+
+    memset(crossing, 0, sizeof(*crossing));
+    crossing->rig = rig_open(4, 0);
+    crossing->slow_fault = fault_create(test_engine, 4);
+    crossing->slow = fault_queue(crossing->slow_fault, 0);
+    crossing->page = pattern_alloc(PAGE, 0, 1);
+    crossing->first = submit_held(&crossing->rig, crossing->page, 0);
+    crossing->truncate.kind = CALL_TRUNCATE;
+    crossing->truncate.file = crossing->rig.file;
+    call_begin(&crossing->truncate);
+    write = op_write(crossing->rig.file, crossing->page, PAGE, 4 * PAGE);
+    crossing->held = submit_one(crossing->rig.queue, &write);
+    write.offset = 5 * PAGE;
+    crossing->held_slow = submit_one(crossing->slow, &write);
+    fault_linger(crossing->slow_fault, 200);
+}
+
+static void crossing_end(struct crossing *crossing)
+{
+    call_end(&crossing->truncate);
+    EXPECT(aio_queue_wait(crossing->rig.queue, crossing->first, NULL), PAGE);
+    close_queue(crossing->slow);
+    rig_close(&crossing->rig);
+    free(crossing->page);
+}
+
+START_TEST(a_sync_covers_what_a_truncate_held_back)
+{
+    struct crossing crossing;
+    struct call sync = {.kind = CALL_SYNC};
+
+    crossing_begin(&crossing);
+    sync.file = crossing.rig.file;
+    call_begin(&sync);
+    REQUIRE(!sync.done);
+    release_all(&crossing.rig);
+    call_end(&sync);
+    REQUIRE_EQ(sync.result, 0);
+    /* They were submitted before the sync was called. */
+    EXPECT(aio_queue_wait(crossing.rig.queue, crossing.held, &no_time), PAGE);
+    EXPECT(aio_queue_wait(crossing.slow, crossing.held_slow, &no_time), PAGE);
+    crossing_end(&crossing);
+}
+END_TEST
+
+START_TEST(a_truncate_does_not_overtake_what_another_held_back)
+{
+    struct crossing crossing;
+    struct call second = {.kind = CALL_TRUNCATE, .op.offset = PAGE};
+
+    crossing_begin(&crossing);
+    second.file = crossing.rig.file;
+    call_begin(&second);
+    REQUIRE(!second.done);
+    release_all(&crossing.rig);
+    call_end(&second);
+    REQUIRE_EQ(second.result, 0);
+    EXPECT(aio_queue_wait(crossing.rig.queue, crossing.held, NULL), PAGE);
+    EXPECT(aio_queue_wait(crossing.slow, crossing.held_slow, NULL), PAGE);
+    REQUIRE_EQ(disk_size("file"), PAGE);
+    crossing_end(&crossing);
+}
+END_TEST
+
+/* A log that has another thread make a queue meanwhile; or that waits for the test. */
+struct nosy_log {
+    atomic_bool makes_queue;
+    atomic_bool waits;
+    atomic_int count;
+};
+
+static void *make_queue(void *argument)
+{
+    close_queue(open_queue(1, 0));
+    return argument;
+}
+
+static void nosy(void *context, int level, const char *message)
+{
+    struct nosy_log *log = context;
+    struct timespec until;
+    pthread_t thread;
+
+    (void)level;
+    log->count++;
+    EVENTUALLY(!log->waits);
+    if (!log->makes_queue)
+        return;
+    thread_begin(&thread, make_queue, NULL);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 2 * slowness();
+    if (pthread_timedjoin_np(thread, NULL, &until) != 0)
+        ck_abort_msg("a lock is held while the log hears: %s", message);
+}
+
+/* The rig's file, with such a log. */
+static void reopen_with_log(struct rig *rig, struct nosy_log *log)
+{
+    struct aio_file_options options = file_options();
+
+    close_file(rig->file);
+    options.log = nosy;
+    options.log_context = log;
+    EXPECT(aio_file_open(scratch_path("file"), O_RDWR, 0, &options, &rig->file), 0);
+    fault_attach(rig->fault, rig->file);
+}
+
+START_TEST(an_append_held_back_may_find_no_place)
+{
+    struct rig rig = rig_open(4, 0);
+    struct nosy_log log = {.makes_queue = true};
+    char *page = pattern_alloc(PAGE, 0, 1);
+    struct aio_op append = op_append(rig.file, page, PAGE);
+    struct call truncate = {.kind = CALL_TRUNCATE, .op.offset = 100};
+    struct aio_completion completion;
+    aio_request_id ids[2];
+
+    reopen_with_log(&rig, &log);
+    append.file = rig.file;
+    truncate.file = rig.file;
+    ids[0] = submit_held(&rig, page, 0);
+    call_begin(&truncate);
+    ids[1] = submit_one(rig.queue, &append);
+    release_all(&rig);
+    call_end(&truncate);
+    /* The end is between two sectors now. */
+    completion = completion_of(rig.queue, ids[1]);
+    REQUIRE(completion.result == -EINVAL && completion.error == -EINVAL);
+    REQUIRE_EQ(log.count, 1);
+    EXPECT(aio_queue_wait(rig.queue, ids[0], NULL), PAGE);
+    REQUIRE_EQ(disk_size("file"), 100);
+    rig_close(&rig);
+    free(page);
+}
+END_TEST
+
+static void count_call(const struct aio_completion *completion)
+{
+    atomic_fetch_add((atomic_int *)completion->context, 1);
+}
+
+struct batch {
+    struct aio_queue *queue;
+    struct aio_op operations[2];
+};
+
+static void *submit_batch_of_two(void *argument)
+{
+    struct batch *batch = argument;
+
+    REQUIRE_EQ(CALL(aio_queue_submit(batch->queue, batch->operations, 2, NULL)), 1);
+    return NULL;
+}
+
+/* The operation is done and its callback has run, so its file may be closed, though the submit that
+ * brought it is not through yet. A sanitizer sees who looks at the file then. */
+START_TEST(a_file_may_go_when_its_last_operation_is_done)
+{
+    struct rig rig = rig_open(4, 0);
+    struct nosy_log log = {.waits = true};
+    char *page = pattern_alloc(PAGE, 0, 1);
+    atomic_int called = 0;
+    struct call truncate = {.kind = CALL_TRUNCATE};
+    struct batch batch = {.queue = rig.queue};
+    aio_request_id first;
+    pthread_t thread;
+
+    reopen_with_log(&rig, &log);
+    truncate.file = rig.file;
+    batch.operations[0] = op_write(rig.file, page, PAGE, PAGE);
+    batch.operations[0].on_complete = count_call;
+    batch.operations[0].context = &called;
+    batch.operations[1] = op_write(rig.file, page, 1, 0); /* refused, and the log waits */
+    first = submit_held(&rig, page, 0);
+    call_begin(&truncate);
+    thread_begin(&thread, submit_batch_of_two, &batch);
+    EVENTUALLY(log.count == 1);
+    release_all(&rig);
+    call_end(&truncate);
+    EXPECT(aio_queue_wait(rig.queue, first, NULL), PAGE);
+    fault_linger(rig.fault, 200);
+    log.waits = false;
+    EVENTUALLY(called == 1);
+    close_file(rig.file);
+    thread_end(thread);
+    close_queue(rig.queue);
+    free(page);
+}
+END_TEST
+
 START_TEST(a_batch_of_writes_does_not_hang_in_a_truncate)
 {
     struct rig rig = rig_open(64, 0);
@@ -758,6 +965,9 @@ static Suite *durability_suite(void)
               truncate_waits_for_blocking_writes, writes_that_come_later_wait_for_a_truncate,
               what_a_truncate_holds_back_comes_when_it_is_through,
               an_append_that_waited_for_a_truncate_goes_to_the_new_end,
+              a_sync_covers_what_a_truncate_held_back,
+              a_truncate_does_not_overtake_what_another_held_back,
+              an_append_held_back_may_find_no_place, a_file_may_go_when_its_last_operation_is_done,
               a_batch_of_writes_does_not_hang_in_a_truncate, who_waits_for_writes_has_them_reaped,
               a_callback_passes_a_truncate_that_waits);
     ADD_TESTS(suite, "close", close_waits_for_what_is_in_flight,

@@ -32,6 +32,7 @@ static void tear_down(void)
     REQUIRE_EQ(gate_requests(&gate), 0);
     gate_close(&gate);
     gate_open(&gate);
+    gate_release(&gate);
     gate_wait_idle(&gate);
     REQUIRE_EQ(atomic_load(&gate.word) & ~PHASE_BIT, 0);
     REQUIRE_EQ(gate.sleepers, 0);
@@ -59,6 +60,7 @@ static void *go_to_gate(void *argument)
         while (!atomic_load(&guest->may_leave))
             sleep_us(100);
         gate_open(&gate);
+        gate_release(&gate);
         return NULL;
     }
     if (guest->errand == ENTERS)
@@ -247,6 +249,7 @@ START_TEST(closing_does_not_wait_for_reads)
     REQUIRE_EQ(gate_requests(&gate), 2);
     gate_remove_request(&gate);
     gate_open(&gate);
+    gate_release(&gate);
     gate_remove_request(&gate);
     tear_down();
 }
@@ -484,6 +487,7 @@ static void *close_often(void *unused)
         REQUIRE_EQ(atomic_load(&inside), 0);
         REQUIRE_EQ(atomic_fetch_sub(&alone, 1), 1);
         gate_open(&gate);
+        gate_release(&gate);
         gate_drain(&gate);
         sleep_us(10);
     }

@@ -119,6 +119,7 @@ static void truncate_once(void)
     model_step("truncate");
     model.truncating = false;
     gate_open(&model.gate);
+    gate_release(&model.gate);
 }
 
 /* A write that is inside when the sync begins, and one that stays until the sync is through. */

@@ -96,6 +96,7 @@ static struct model {
     struct engine engine;
     struct aio_queue *queue;
     struct aio_file file;
+    struct thread_mutex exclusive; /* of the gate: one truncate at a time */
     aio_request_id ids[4];
     aio_complete_fn follow_up; /* of the operation that a callback submits */
     unsigned results;          /* results taken by anybody */
@@ -630,9 +631,10 @@ static void end_truncate(void)
 
 static void truncate_again(void)
 {
-    model_step("begin a truncate");
+    thread_mutex_lock(&model.exclusive);
     model.file.barred = true;
     end_truncate();
+    thread_mutex_unlock(&model.exclusive);
 }
 
 static void submit_write_and_wait(void)
