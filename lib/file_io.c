@@ -294,6 +294,11 @@ void file_op_end(struct aio_file *file, struct transfer *transfer)
     gate_leave(&file->gate, transfer->phase);
 }
 
+void file_op_hold(struct aio_file *file)
+{
+    gate_add_request(&file->gate);
+}
+
 void file_op_forget(struct aio_file *file)
 {
     gate_remove_request(&file->gate);

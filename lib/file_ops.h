@@ -27,6 +27,9 @@ bool file_op_barred(struct aio_file *file);
  * lock is held; does not block. */
 void file_op_end(struct aio_file *file, struct transfer *transfer);
 
+/* Keeps a file, of which an operation is in flight, from being closed until file_op_forget(). */
+void file_op_hold(struct aio_file *file);
+
 /* The file may go: nothing of the operation touches it any more. The queue's lock may be held;
  * does not block. */
 void file_op_forget(struct aio_file *file);

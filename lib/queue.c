@@ -394,9 +394,10 @@ static struct published publish_slots(struct aio_queue *queue, struct request **
 }
 
 /* Submits up to QUEUE_BATCH operations. Returns how many were taken, at least one, or the error of
- * the first. */
+ * the first. *refused tells that the one after those taken was refused: it must not be looked at
+ * again, since its file may be closed once those before it are done. */
 static int submit_batch(struct aio_queue *queue, const struct aio_op *ops, unsigned count,
-                        aio_request_id *ids)
+                        aio_request_id *ids, bool *refused)
 {
     struct request *slots[QUEUE_BATCH];
     struct published published;
@@ -410,6 +411,7 @@ static int submit_batch(struct aio_queue *queue, const struct aio_op *ops, unsig
         error = fill_slot(slots[filled], &ops[filled]);
         filled += error == 0;
     }
+    *refused = error != 0;
     if (filled == 0 && slots[0]->state == REQUEST_KEPT) {
         reaper_keep(slots[0]);
         return error;
@@ -426,14 +428,15 @@ int aio_queue_submit(struct aio_queue *queue, const struct aio_op *ops, unsigned
                      aio_request_id *ids)
 {
     unsigned taken = 0;
+    bool refused = false;
 
     if (queue == NULL || (ops == NULL && count > 0) || count > INT32_MAX)
         return -EINVAL;
     if (!queue_is_ours(queue))
         return -EOWNERDEAD;
-    while (taken < count) {
-        int result =
-            submit_batch(queue, ops + taken, count - taken, ids != NULL ? ids + taken : NULL);
+    while (taken < count && !refused) {
+        int result = submit_batch(queue, ops + taken, count - taken,
+                                  ids != NULL ? ids + taken : NULL, &refused);
 
         if (result < 0)
             return taken > 0 ? (int)taken : result;

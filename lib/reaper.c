@@ -462,14 +462,20 @@ void queue_launch_held(struct aio_queue *queue, struct aio_file *file)
 {
     struct request *batch[QUEUE_BATCH];
     unsigned count;
+    bool again;
 
     do {
         thread_mutex_lock(&queue->lock);
         count = take_held(queue, file, batch);
         thread_mutex_unlock(&queue->lock);
-        if (count > 0)
-            queue_launch(queue, batch, enter_held(queue, batch, count), false);
-    } while (count > 0 && !file_op_barred(file));
+        if (count == 0) /* the file may be gone already */
+            break;
+        /* Once launched, the last of them may be done and the file closed before this looks. */
+        file_op_hold(file);
+        queue_launch(queue, batch, enter_held(queue, batch, count), false);
+        again = !file_op_barred(file);
+        file_op_forget(file);
+    } while (again);
 }
 
 /* --- callbacks ------------------------------------------------------------------------------ */

@@ -566,6 +566,49 @@ START_TEST(an_id_never_names_a_later_operation)
 }
 END_TEST
 
+static void submit_next(const struct aio_completion *completion)
+{
+    struct aio_request_info info;
+    struct rig *rig = completion->context;
+    struct aio_op read = op_read(rig->file, NULL, 0, 0);
+    aio_request_id id;
+
+    read.context = rig;
+    REQUIRE_EQ(CALL(aio_queue_submit(rig->queue, &read, 1, &id)), 1);
+    REQUIRE(id != completion->id);
+    /* The slot is the same. */
+    REQUIRE_EQ(CALL(aio_queue_inflight(rig->queue, &info, 1)), 1);
+    REQUIRE_EQ(info.id, id);
+}
+
+START_TEST(an_id_with_a_callback_never_names_a_later_operation)
+{
+    struct rig rig = rig_open(1, 0);
+    struct aio_op read = op_read(rig.file, NULL, 0, 0);
+    struct aio_completion completion;
+    aio_request_id last = 0;
+
+    read.context = &rig;
+    for (unsigned round = 0; round < 100; round++) {
+        aio_request_id id;
+
+        /* First a callback that leaves its slot, then one that uses it again. */
+        read.on_complete = round % 2 == 0 ? ignore : submit_next;
+        id = submit_one(rig.queue, &read);
+        REQUIRE(id != last);
+        EXPECT(aio_queue_drain(rig.queue, NULL), 0);
+        EXPECT(aio_queue_wait(rig.queue, id, &no_time), -ESTALE);
+        last = id;
+        if (round % 2 == 1) {
+            EXPECT(aio_queue_reap(rig.queue, &completion, 1, 1, NULL), 1);
+            REQUIRE(completion.id != id);
+            last = completion.id;
+        }
+    }
+    rig_close(&rig);
+}
+END_TEST
+
 /* --- who reaps ------------------------------------------------------------------------------ */
 
 START_TEST(a_thread_that_waits_reaps_for_itself)
@@ -709,6 +752,62 @@ START_TEST(one_event_reaches_its_waiter_past_a_holder_that_wants_many)
 }
 END_TEST
 
+START_TEST(a_result_that_comes_past_the_engine_counts_for_a_holder)
+{
+    struct rig rig = rig_open(8, 0);
+    struct waiting reaping = {.call = CALL_REAP, .queue = rig.queue, .min = 2};
+    struct aio_completion completion;
+    struct aio_op nop = op_nop();
+    aio_request_id ids[2];
+
+    submit_held(&rig, ids, 2, 0);
+    EVENTUALLY(fault_held(rig.fault) == 2);
+    waiting_begin(&reaping);
+    EVENTUALLY(fault_sleeping_for(rig.fault) == 2);
+    /* With this one, one event is enough. */
+    submit_one(rig.queue, &nop);
+    fault_release(rig.fault, 1);
+    EVENTUALLY(reaping.done);
+    thread_end(reaping.thread);
+    REQUIRE_EQ(reaping.result, 2);
+    release_all(&rig);
+    EXPECT(aio_queue_reap(rig.queue, &completion, 1, 1, NULL), 1);
+    rig_close(&rig);
+}
+END_TEST
+
+static void count_call(const struct aio_completion *completion)
+{
+    atomic_fetch_add((atomic_int *)completion->context, 1);
+}
+
+START_TEST(a_callback_does_not_wait_for_a_holder_that_wants_many)
+{
+    struct rig rig = rig_open(64, 0);
+    struct waiting reaping = {.call = CALL_REAP, .queue = rig.queue, .min = 16};
+    struct aio_completion completions[64];
+    struct aio_op read = op_read(rig.file, NULL, 0, 0);
+    atomic_int called = 0;
+    aio_request_id ids[20];
+
+    submit_held(&rig, ids, 20, 0);
+    EVENTUALLY(fault_held(rig.fault) == 20);
+    waiting_begin(&reaping);
+    EVENTUALLY(fault_sleeping_for(rig.fault) == 16);
+    fault_hold(rig.fault, FAULT_SYNCS);
+    read.on_complete = count_call;
+    read.context = &called;
+    submit_one(rig.queue, &read);
+    EVENTUALLY(called == 1);
+    REQUIRE(!reaping.done);
+    release_all(&rig);
+    thread_end(reaping.thread);
+    REQUIRE(reaping.result >= 16);
+    EXPECT(aio_queue_reap(rig.queue, completions, 20, 64, NULL), 20 - reaping.result);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(a_wake_that_fails_is_tried_again)
 {
     struct rig rig = rig_open(64, 0);
@@ -776,12 +875,15 @@ static Suite *results_suite(void)
     ADD_TESTS(suite, "drain", drain_waits_for_what_was_submitted_before,
               drain_waits_for_callbacks_to_return,
               drain_does_not_wait_for_what_came_later_than_a_callback);
-    ADD_TESTS(suite, "ids", an_id_never_names_a_later_operation);
+    ADD_TESTS(suite, "ids", an_id_never_names_a_later_operation,
+              an_id_with_a_callback_never_names_a_later_operation);
     ADD_TESTS(suite, "reaping", a_thread_that_waits_reaps_for_itself,
               transfers_go_on_though_nobody_calls, signals_do_not_end_a_wait,
               interrupted_system_calls_are_repeated,
               a_holder_that_sleeps_for_many_comes_back_for_a_newcomer,
               one_event_reaches_its_waiter_past_a_holder_that_wants_many,
+              a_result_that_comes_past_the_engine_counts_for_a_holder,
+              a_callback_does_not_wait_for_a_holder_that_wants_many,
               a_wake_that_fails_is_tried_again, a_holder_that_leaves_hands_the_token_on);
     return suite;
 }

@@ -156,6 +156,13 @@ void file_op_end(struct aio_file *file, struct transfer *transfer)
     (void)transfer;
 }
 
+void file_op_hold(struct aio_file *file)
+{
+    thread_mutex_lock(&file->lock);
+    file->requests++;
+    thread_mutex_unlock(&file->lock);
+}
+
 void file_op_forget(struct aio_file *file)
 {
     thread_mutex_lock(&file->lock);
