@@ -425,7 +425,7 @@ END_TEST
 
 #define WRITERS 4
 #define CLOSERS 2
-#define CLOSINGS 1500u
+#define CLOSINGS 300u
 
 static atomic_uint inside; /* writers */
 static atomic_uint alone;  /* closers */
