@@ -371,11 +371,14 @@ START_TEST(a_callback_runs_with_no_lock_held)
     struct aio_op first = op_steered(&steered, stand_still);
     struct aio_op write = op_write(file, page, PAGE, 0);
     struct aio_queue_stats stats = {.size = sizeof(stats)};
+    struct aio_file_info info = {.size = sizeof(info)};
     struct aio_completion completion;
     off_t where;
 
     submit_one(queue, &first);
     EVENTUALLY(steered.begun);
+    EXPECT(aio_file_info(file, &info), 0);
+    REQUIRE_EQ(info.inflight, 1);
     REQUIRE_EQ(run_op(queue, &write).result, PAGE);
     submit_one(queue, &write);
     EXPECT(aio_queue_reap(queue, &completion, 1, 1, NULL), 1);

@@ -201,6 +201,8 @@ static const struct path_line {
     {PATH_MISSING, O_RDWR | O_CREAT | O_APPEND, true, -EOPNOTSUPP},
     {PATH_REGULAR, O_RDWR | O_APPEND, true, -EOPNOTSUPP},
     {PATH_REGULAR, O_RDWR | O_TRUNC | O_APPEND, true, -EOPNOTSUPP},
+    {PATH_REGULAR, O_RDONLY | O_TRUNC, false, -EINVAL},
+    {PATH_REGULAR, O_PATH, false, -EBADF},
     {PATH_REGULAR, O_RDWR | O_CREAT | O_EXCL, false, -EEXIST},
     {PATH_REGULAR, O_RDONLY | O_DIRECTORY, false, -ENOTDIR},
     {PATH_THROUGH_FILE, O_RDONLY, false, -ENOTDIR},
@@ -446,6 +448,39 @@ START_TEST(every_form_moves_its_bytes)
     pattern_check(in + 4 * PAGE, 4 * PAGE, 4 * PAGE, 1);
     REQUIRE(out_parts[1].iov_base == NULL && in_parts[0].iov_len == PAGE);
     close_file(file);
+    free(out);
+    free(in);
+}
+END_TEST
+
+START_TEST(offsets_have_64_bits)
+{
+    static const int64_t offsets[] = {INT64_C(1) << 31, (INT64_C(1) << 32) + 4096,
+                                      (INT64_C(1) << 40) - 4096, INT64_C(1) << 43};
+    struct aio_file *file = open_direct("file");
+    struct aio_queue *queue = open_queue(4, 0);
+    char *out = page_alloc(PAGE);
+    char *in = page_alloc(PAGE);
+
+    for (size_t index = 0; index < COUNT(offsets); index++) {
+        struct aio_op read = op_read(file, in, PAGE, offsets[index]);
+        struct aio_op append = op_append(file, out, PAGE);
+        struct aio_completion completion;
+
+        pattern_fill(out, PAGE, (uint64_t)offsets[index], 1);
+        EXPECT(aio_file_pwrite(file, out, PAGE, offsets[index]), PAGE);
+        EXPECT(aio_file_size(file), offsets[index] + PAGE);
+        completion = run_op(queue, &append);
+        REQUIRE(completion.result == PAGE && completion.offset == offsets[index] + PAGE);
+        completion = run_op(queue, &read);
+        REQUIRE(completion.result == PAGE && completion.offset == offsets[index]);
+        pattern_check(in, PAGE, (uint64_t)offsets[index], 1);
+        disk_check_pattern("file", (uint64_t)offsets[index], PAGE, 1);
+        EXPECT(aio_file_truncate(file, offsets[index] + 1), 0);
+        EXPECT(aio_file_seek(file, 0, SEEK_END), offsets[index] + 1);
+    }
+    close_file(file);
+    close_queue(queue);
     free(out);
     free(in);
 }
@@ -1429,8 +1464,9 @@ static Suite *file_suite(void)
               paths_are_refused_as_the_table_says, flags_of_open_are_in_force,
               files_are_made_and_cut_as_open_does, a_file_system_without_direct_io_is_told_of,
               adopt_takes_the_descriptor_over, adopt_leaves_what_it_refuses);
-    ADD_TESTS(suite, "transfers", every_form_moves_its_bytes, a_cached_file_takes_any_length,
-              a_read_is_short_only_at_the_end, more_than_one_system_call_can_move_is_moved);
+    ADD_TESTS(suite, "transfers", every_form_moves_its_bytes, offsets_have_64_bits,
+              a_cached_file_takes_any_length, a_read_is_short_only_at_the_end,
+              more_than_one_system_call_can_move_is_moved);
     ADD_TESTS(suite, "bad input", every_form_checks_its_memory, every_form_checks_its_place,
               every_form_checks_the_direction, vectors_are_checked, null_is_refused_everywhere);
     ADD_TESTS(suite, "cursor", seek_goes_where_the_table_says, the_cursor_ends_where_offsets_end,

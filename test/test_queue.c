@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fault.h"
@@ -1076,6 +1078,50 @@ START_TEST(a_submit_that_waits_for_a_slot_is_let_out_by_destroy)
 }
 END_TEST
 
+/* --- without a thread ----------------------------------------------------------------------- */
+
+/* No thread can be started, until it is allowed again. What is root's has no limit. */
+static struct rlimit threads_allowed;
+static bool was_root;
+
+static void forbid_threads(void)
+{
+    struct rlimit none;
+
+    REQUIRE(getrlimit(RLIMIT_NPROC, &threads_allowed) == 0);
+    none = (struct rlimit){0, threads_allowed.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NPROC, &none) == 0);
+    was_root = geteuid() == 0;
+    REQUIRE(!was_root || syscall(SYS_setresuid, 65534, 65534, 0) == 0);
+}
+
+static void allow_threads(void)
+{
+    REQUIRE(!was_root || syscall(SYS_setresuid, 0, 0, 0) == 0);
+    REQUIRE(setrlimit(RLIMIT_NPROC, &threads_allowed) == 0);
+}
+
+START_TEST(a_submit_without_a_reaper_takes_nothing)
+{
+    struct aio_queue *queue = open_queue(2, 0);
+    struct aio_op nop = op_nop();
+    struct aio_queue_stats stats = {.size = sizeof(stats)};
+    aio_request_id id = 5;
+
+    forbid_threads();
+    EXPECT(aio_queue_submit(queue, &nop, 1, &id), -EAGAIN);
+    allow_threads();
+    REQUIRE_EQ(id, 5);
+    EXPECT(aio_queue_stats(queue, &stats), 0);
+    REQUIRE(stats.submitted == 0 && stats.held == 0);
+    REQUIRE_EQ(run_op(queue, &nop).result, 0);
+    close_queue(queue);
+    /* One that no thread was ever started for. */
+    queue = open_queue(2, 0);
+    close_queue(queue);
+}
+END_TEST
+
 /* --- what only kernel AIO has --------------------------------------------------------------- */
 
 static unsigned long sysctl_of(const char *path)
@@ -1273,8 +1319,8 @@ static Suite *queue_suite(void)
               destroy_refuses_while_a_file_uses_the_queue, destroy_lets_those_out_who_still_wait,
               destroy_knows_what_callbacks_submit_meanwhile,
               a_submit_that_waits_for_a_slot_is_let_out_by_destroy);
-    ADD_TESTS(suite, "kernel", used_up_aio_requests_are_explained,
-              a_slot_that_held_a_write_can_sync);
+    ADD_TESTS(suite, "kernel", a_submit_without_a_reaper_takes_nothing,
+              used_up_aio_requests_are_explained, a_slot_that_held_a_write_can_sync);
     ADD_TESTS(suite, "fork", a_child_cannot_use_the_queue, a_child_can_make_a_queue_of_its_own);
     return suite;
 }

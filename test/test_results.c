@@ -207,6 +207,31 @@ START_TEST(polling_brings_the_result_in_the_end)
 }
 END_TEST
 
+START_TEST(a_time_out_may_be_longer_than_time)
+{
+    static const int64_t seconds[] = {
+        1,        1000000000, INT64_MAX / 1000000000 - 1, INT64_MAX / 1000000000, INT64_MAX - 1,
+        INT64_MAX};
+
+    for (size_t index = 0; index < COUNT(seconds); index++) {
+        struct rig rig = rig_open(4, 0);
+        struct timespec timeout = {seconds[index] > 1 ? seconds[index] : LONG_MS, 999999999};
+        struct waiting waiting = {.call = CALL_WAIT, .queue = rig.queue, .timeout = &timeout};
+        struct waiting draining = {.call = CALL_DRAIN, .queue = rig.queue, .timeout = &timeout};
+
+        submit_held(&rig, &waiting.id, 1, 0);
+        waiting_begin(&waiting);
+        waiting_begin(&draining);
+        REQUIRE(!waiting.done && !draining.done);
+        release_all(&rig);
+        thread_end(waiting.thread);
+        thread_end(draining.thread);
+        REQUIRE(waiting.result == 0 && draining.result == 0);
+        rig_close(&rig);
+    }
+}
+END_TEST
+
 START_TEST(two_cannot_wait_for_one)
 {
     struct rig rig = rig_open(4, 0);
@@ -865,8 +890,8 @@ static Suite *results_suite(void)
 
     ADD_TESTS(suite, "wait", wait_takes_each_result_once, bad_waits_are_refused,
               what_has_a_callback_cannot_be_waited_for, a_wait_that_times_out_leaves_the_operation,
-              polling_brings_the_result_in_the_end, two_cannot_wait_for_one,
-              waiters_are_served_in_any_order);
+              polling_brings_the_result_in_the_end, a_time_out_may_be_longer_than_time,
+              two_cannot_wait_for_one, waiters_are_served_in_any_order);
     ADD_TESTS(suite, "reap", bad_reaps_are_refused, reap_never_waits_for_what_cannot_come,
               reap_gives_results_in_the_order_of_completion,
               reap_takes_no_more_than_there_is_room_for, reap_gives_up_when_the_time_is_over,
