@@ -4,9 +4,11 @@
  *
  * The map of the library, from the call to the kernel:
  *
- *   file.c file_io.c   one file: descriptor, cursor, end of file, alignment
+ *   file*.c            one file: descriptors, cursor, end of file, alignment, roads
+ *   inode.c            what the handles of one file share
  *   gate.c             who may run on this file now
  *   queue.c            the fixed table of requests: submit, wait, reap, drain
+ *   workers.c          threads for what would block a submit
  *   reaper.c token.c   completions: finish or resubmit; who reaps
  *   request.c          the table and its states
  *   transfer.c         what a result of the kernel means
@@ -15,11 +17,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <aiofile/buffer.h>
 
 #include "errno_guard.h"
 #include "file_state.h"
@@ -48,25 +53,27 @@ void file_unlock(const struct aio_file *file, struct thread_mutex *lock)
 
 /* --- options -------------------------------------------------------------------------------- */
 
+static bool power_of_two_or_0(uint32_t number)
+{
+    return (number & (number - 1)) == 0;
+}
+
 static int file_options_check(const struct aio_file_options *options)
 {
+    const uint32_t known_flags =
+        AIO_FILE_SYNC_AT_OPEN | AIO_FILE_SYNC_DIRECTORY | AIO_FILE_PAGE_CACHE_NOW;
     struct log log = {options->log, options->log_context};
-    uint32_t alignment = options->alignment;
     int error;
 
     if (options->direct > AIO_DIRECT_NEVER || options->unaligned > AIO_UNALIGNED_PAGE_CACHE)
         return -EINVAL;
     if (options->engine > AIO_ENGINE_SIM || options->depth > AIO_QUEUE_DEPTH_MAX)
         return -EINVAL;
-    if (options->reserved != 0 || (alignment & (alignment - 1)) != 0)
+    if ((options->flags & ~known_flags) != 0 || options->reserved != 0 ||
+        options->grow_ahead > INT64_MAX)
         return -EINVAL;
-    if (options->direct == AIO_DIRECT_STRICT || options->unaligned == AIO_UNALIGNED_PAGE_CACHE ||
-        options->grow_ahead != 0) {
-        log_say(&log, AIO_LOG_ERROR,
-                "AIO_DIRECT_STRICT, AIO_UNALIGNED_PAGE_CACHE and grow_ahead are not in this "
-                "version");
-        return -EOPNOTSUPP;
-    }
+    if (!power_of_two_or_0(options->alignment) || !power_of_two_or_0(options->memory_alignment))
+        return -EINVAL;
     error = engine_check((enum aio_engine)options->engine, &log);
     if (error != 0)
         return error;
@@ -75,6 +82,9 @@ static int file_options_check(const struct aio_file_options *options)
     return 0;
 }
 
+/* What the first version knew. */
+static const size_t file_options_least = offsetof(struct aio_file_options, memory_alignment);
+
 static int file_options_read(struct aio_file_options *options, const struct aio_file_options *given)
 {
     const struct aio_file_options defaults = AIO_FILE_OPTIONS_INIT;
@@ -82,7 +92,7 @@ static int file_options_read(struct aio_file_options *options, const struct aio_
 
     *options = defaults;
     if (error == 0 && given != NULL)
-        error = options_read(options, sizeof(*options), sizeof(*options), given);
+        error = options_read(options, sizeof(*options), file_options_least, given);
     if (error == 0)
         error = file_options_check(options);
     return error;
@@ -111,29 +121,8 @@ static int check_kind(const struct log *log, const struct stat *status)
     return 0;
 }
 
-/* Sets or clears O_DIRECT and finds the alignments. *flags are the descriptor's. */
-static int grant_direct(struct aio_file *file, const struct aio_file_options *options,
-                        const struct stat *status, int flags)
+static int refuse_direct(const struct aio_file *file, int error)
 {
-    bool wanted = options->direct != AIO_DIRECT_NEVER;
-    int error = 0;
-
-    file->alignment = ALIGNMENT_NONE;
-    file->direct_granted = wanted ? AIO_DIRECT_GRANTED : AIO_DIRECT_OFF;
-    flags &= ~(O_DIRECT | O_NONBLOCK);
-    if (fcntl(file->fd, F_SETFL, wanted ? flags | O_DIRECT : flags) != 0)
-        error = -errno;
-    if (error == 0 && wanted)
-        error = alignment_of_file(file->fd, status, &file->alignment);
-    if (error == 0)
-        return 0;
-    if (options->direct == AIO_DIRECT_PREFERRED && fcntl(file->fd, F_SETFL, flags) == 0) {
-        file->direct_granted = AIO_DIRECT_REFUSED;
-        file->alignment = ALIGNMENT_NONE;
-        log_say(&file->log, AIO_LOG_WARNING,
-                "the file system refuses O_DIRECT for this file: the page cache is used");
-        return 0;
-    }
     log_say(&file->log, AIO_LOG_ERROR,
             "the file system refuses O_DIRECT for this file (%s): use AIO_DIRECT_PREFERRED or "
             "AIO_DIRECT_NEVER, or another file system",
@@ -141,22 +130,149 @@ static int grant_direct(struct aio_file *file, const struct aio_file_options *op
     return error;
 }
 
-static int choose_alignment(struct aio_file *file, const struct aio_file_options *options)
+static int refuse_emulated(const struct aio_file *file)
 {
-    file->direct_alignment = file->alignment.preferred;
-    if (options->alignment == 0 || file->direct_granted != AIO_DIRECT_GRANTED)
+    log_say(&file->log, AIO_LOG_ERROR,
+            "the file system takes O_DIRECT for this file but copies its data all the same (or "
+            "does not say that it does not), which AIO_DIRECT_STRICT refuses: use "
+            "AIO_DIRECT_REQUIRED, a file without checksums (chattr +C on btrfs), or another file "
+            "system");
+    return -EINVAL;
+}
+
+/* Sets or clears O_DIRECT and finds the alignments. flags are the descriptor's. */
+static int grant_direct(struct aio_file *file, const struct aio_file_options *options,
+                        const struct stat *status, int flags)
+{
+    bool wanted = options->direct != AIO_DIRECT_NEVER;
+    int error = 0;
+
+    file->alignment = ALIGNMENT_NONE;
+    file->direct_granted = AIO_DIRECT_OFF;
+    flags &= ~(O_DIRECT | O_NONBLOCK | O_APPEND);
+    if (fcntl(file->fd, F_SETFL, wanted ? flags | O_DIRECT : flags) != 0)
+        error = -errno;
+    if (error == 0 && wanted)
+        error = alignment_of_file(file->fd, status, &file->alignment);
+    if (error == 0 && wanted && options->direct == AIO_DIRECT_STRICT && file->alignment.emulated)
+        return refuse_emulated(file);
+    if (error == 0) {
+        file->direct = wanted;
+        if (wanted)
+            file->direct_granted =
+                file->alignment.emulated ? AIO_DIRECT_EMULATED : AIO_DIRECT_GRANTED;
         return 0;
-    if (options->alignment < file->alignment.required) {
-        log_say(&file->log, AIO_LOG_ERROR,
-                "alignment %u is below the %u bytes that this file requires", options->alignment,
-                file->alignment.required);
-        return -EINVAL;
     }
-    file->direct_alignment = options->alignment;
+    file->alignment = ALIGNMENT_NONE;
+    if (options->direct != AIO_DIRECT_PREFERRED || fcntl(file->fd, F_SETFL, flags) != 0)
+        return refuse_direct(file, error);
+    file->direct_granted = AIO_DIRECT_REFUSED;
+    log_say(&file->log, AIO_LOG_WARNING,
+            "the file system refuses O_DIRECT for this file: the page cache is used");
     return 0;
 }
 
-/* Fills what depends on the descriptor. On error its flags are the caller's to restore. */
+static int refuse_alignment(const struct aio_file *file, const char *what, uint32_t asked,
+                            uint32_t required)
+{
+    log_say(&file->log, AIO_LOG_ERROR, "%s %u is below the %u bytes that this file requires", what,
+            asked, required);
+    return -EINVAL;
+}
+
+/* Whether the kernel takes a direct read of so many bytes, where it does not say what it takes. */
+static bool takes(const struct aio_file *file, uint32_t bytes)
+{
+    void *memory = aio_buffer_alloc(bytes, 0, 0);
+    bool taken = memory != NULL && file->readable && pread(file->fd, memory, bytes, bytes) >= 0;
+
+    aio_buffer_free(memory);
+    return taken;
+}
+
+static int choose_alignment(struct aio_file *file, const struct aio_file_options *options)
+{
+    struct alignment *alignment = &file->alignment;
+
+    file->direct_alignment = alignment->preferred;
+    if (!file->direct)
+        return 0;
+    if (options->alignment != 0 && options->alignment < alignment->required) {
+        if (alignment->told || !takes(file, options->alignment))
+            return refuse_alignment(file, "alignment", options->alignment, alignment->required);
+        alignment->required = options->alignment;
+        alignment->read = options->alignment;
+    }
+    if (options->alignment != 0)
+        file->direct_alignment = options->alignment;
+    if (options->memory_alignment != 0 && options->memory_alignment < alignment->memory &&
+        alignment->told)
+        return refuse_alignment(file, "memory alignment", options->memory_alignment,
+                                alignment->memory);
+    if (options->memory_alignment != 0)
+        alignment->memory = options->memory_alignment;
+    if (file->direct_alignment > BOUNCE_SIZE || alignment->memory > BOUNCE_SIZE) {
+        log_say(&file->log, AIO_LOG_ERROR, "an alignment above %u bytes is not supported",
+                BOUNCE_SIZE);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int refuse_growing(const struct aio_file *file)
+{
+    log_say(&file->log, AIO_LOG_ERROR,
+            "grow_ahead extends files that are open for writing, and not with O_APPEND: leave it 0 "
+            "here, or open without O_APPEND and use aio_file_append");
+    return -EINVAL;
+}
+
+/* Counts the handle as what its file's other handles have to know. */
+static int join_inode(struct aio_file *file, const struct aio_file_options *options,
+                      const struct stat *status)
+{
+    int error = inode_open(file->fd, status, &file->inode);
+
+    if (error != 0)
+        return error;
+    atomic_init(&file->sync_cleared,
+                atomic_load_explicit(&file->inode->sync_state, memory_order_relaxed));
+    if (file->direct) {
+        bounce_add_user();
+        if (atomic_fetch_add_explicit(&file->inode->direct_handles, 1, memory_order_relaxed) == 0 &&
+            !reaper_in_callback())
+            file_drain(file);
+    }
+    if (error == 0 && file->direct && (options->flags & AIO_FILE_PAGE_CACHE_NOW) != 0 &&
+        !(file->device && file->unaligned != AIO_UNALIGNED_PAGE_CACHE))
+        error = file_page_cache_fd(file) < 0 ? -EINVAL : 0;
+    if (error == 0 && options->grow_ahead != 0) {
+        error = reaper_in_callback() ? -EDEADLK : file_start_growing(file);
+        file->grow_ahead = error == 0 ? options->grow_ahead : 0;
+    }
+    return error;
+}
+
+/* The other way round; the descriptor is closed, or kept as the others of the file need it. */
+static int leave_inode(struct aio_file *file)
+{
+    bool inherited = file_is_inherited(file);
+    int trimmed = 0;
+    int error;
+
+    if (file->grow_ahead != 0 && !inherited)
+        trimmed = file_stop_growing(file);
+    if (file->direct) {
+        bounce_remove_user();
+        atomic_fetch_sub_explicit(&file->inode->direct_handles, 1, memory_order_relaxed);
+    }
+    error = inherited ? inode_close_inherited(file->inode, file->fd)
+                      : inode_close(file->inode, file->fd);
+    return trimmed != 0 ? trimmed : error;
+}
+
+/* Fills what depends on the descriptor. On error its flags are the caller's to restore, and the
+ * inode, if set, to be left. */
 static int file_set_up(struct aio_file *file, const struct aio_file_options *options)
 {
     int flags = fcntl(file->fd, F_GETFL);
@@ -170,18 +286,18 @@ static int file_set_up(struct aio_file *file, const struct aio_file_options *opt
     error = check_kind(&file->log, &status);
     if (error != 0)
         return error;
-    if ((flags & O_APPEND) != 0) {
-        log_say(&file->log, AIO_LOG_ERROR,
-                "O_APPEND would send every write to the end, whatever "
-                "its offset: open without and use aio_file_append");
-        return -EOPNOTSUPP;
-    }
     file->readable = (flags & O_ACCMODE) != O_WRONLY;
     file->writable = (flags & O_ACCMODE) != O_RDONLY;
     file->device = S_ISBLK(status.st_mode);
+    file->append_mode = (flags & O_APPEND) != 0 && !file->device;
+    file->unaligned = options->unaligned;
+    if (options->grow_ahead != 0 && (file->append_mode || file->device || !file->writable))
+        return refuse_growing(file);
     error = grant_direct(file, options, &status, flags);
     if (error == 0)
         error = choose_alignment(file, options);
+    if (error == 0)
+        error = join_inode(file, options, &status);
     return error;
 }
 
@@ -206,10 +322,10 @@ static struct aio_file *file_new(const struct aio_file_options *options)
         queue_add_user(options->queue);
         atomic_init(&file->queue, options->queue);
     }
-    gate_init(&file->gate);
-    thread_mutex_init(&file->sync_lock);
+    inflight_init(&file->inflight);
+    thread_mutex_init(&file->cursor_turn);
     thread_mutex_init(&file->cursor_lock);
-    thread_mutex_init(&file->append_lock);
+    atomic_init(&file->page_cache_fd, -1);
     return file;
 }
 
@@ -217,10 +333,9 @@ static struct aio_file *file_new(const struct aio_file_options *options)
 static void file_free(struct aio_file *file)
 {
     if (!file_is_inherited(file)) {
-        gate_destroy(&file->gate);
-        thread_mutex_destroy(&file->sync_lock);
+        inflight_destroy(&file->inflight);
         thread_mutex_destroy(&file->cursor_lock);
-        thread_mutex_destroy(&file->append_lock);
+        thread_mutex_destroy(&file->cursor_turn);
     }
     if (!file->queue_is_private)
         queue_remove_user(atomic_load_explicit(&file->queue, memory_order_relaxed));
@@ -298,13 +413,68 @@ static void uncreate(int fd)
         unlink(name);
 }
 
-static int truncate_opened(const struct aio_file *file)
+/* fsync(2) of the directory that has the file's name: by the name that the kernel has for it, which
+ * behind a symbolic link is not the caller's. */
+static int sync_directory(const struct aio_file *file)
 {
-    int error;
+    char link[32];
+    char name[PATH_MAX];
+    ssize_t length;
+    int error = 0;
+    int fd;
 
-    do {
-        error = ftruncate(file->fd, 0) == 0 ? 0 : -errno;
-    } while (error == -EINTR);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", file->fd);
+    length = readlink(link, name, sizeof(name) - 1);
+    if (length < 0)
+        return -errno;
+    name[length] = '\0';
+    if (strrchr(name, '/') == NULL)
+        return -EINVAL;
+    *(strrchr(name, '/') + (strrchr(name, '/') == name)) = '\0';
+    fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        error = -errno;
+    if (fd >= 0)
+        close(fd);
+    if (error != 0)
+        log_say(&file->log, AIO_LOG_ERROR,
+                "the directory %s could not be synced (%s): a crash may take the new file's name "
+                "back",
+                name, strerrorname_np(-error));
+    return error;
+}
+
+/* What open(2) does not do, or not in time. created: this open made the file. */
+static int finish_open(struct aio_file *file, int flags, bool created,
+                       const struct aio_file_options *options)
+{
+    bool unnamed = (flags & O_TMPFILE) == O_TMPFILE;
+    int error = 0;
+
+    if ((flags & O_TRUNC) != 0 && !created && !file->device)
+        error = reaper_in_callback() ? file_set_size(file, 0) : aio_file_truncate(file, 0);
+    if (error == 0 && (options->flags & AIO_FILE_SYNC_AT_OPEN) != 0 && fsync(file->fd) != 0)
+        error = -errno;
+    if (error == 0 && (options->flags & AIO_FILE_SYNC_DIRECTORY) != 0 && created && !unnamed)
+        error = sync_directory(file);
+    return error;
+}
+
+/* Undoes a set-up that failed. Returns error. */
+static int abandon(struct aio_file *file, int error, bool keep_fd)
+{
+    int fd = file->fd;
+
+    if (file->inode != NULL && keep_fd) { /* another one is closed in its place */
+        file->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (file->inode->sync_fd == fd)
+            file->inode->sync_fd = file->fd;
+    }
+    if (file->inode != NULL)
+        leave_inode(file);
+    else if (fd >= 0 && !keep_fd)
+        close(fd);
+    file_free(file);
     return error;
 }
 
@@ -333,15 +503,12 @@ int aio_file_open(const char *path, int flags, mode_t mode, const struct aio_fil
         error = refuse_kind(&file->log, file->fd);
     else
         error = file_set_up(file, &options);
-    if (error == 0 && (flags & O_TRUNC) != 0 && !created && !file->device)
-        error = truncate_opened(file);
+    if (error == 0)
+        error = finish_open(file, flags, created, &options);
     if (error != 0) {
         if (created)
             uncreate(file->fd);
-        if (file->fd >= 0)
-            close(file->fd);
-        file_free(file);
-        return error;
+        return abandon(file, error, false);
     }
     *result = file;
     return 0;
@@ -375,8 +542,7 @@ int aio_file_adopt(int fd, const struct aio_file_options *given, struct aio_file
         return 0;
     }
     fcntl(fd, F_SETFL, flags);
-    file_free(file);
-    return error;
+    return abandon(file, error, true);
 }
 
 /* --- looking -------------------------------------------------------------------------------- */
@@ -389,25 +555,21 @@ int aio_file_fd(struct aio_file *file)
 int aio_file_stat(struct aio_file *file, struct stat *result)
 {
     ERRNO_GUARD;
+    off_t logical;
 
     if (file == NULL || result == NULL)
         return -EINVAL;
-    return fstat(file->fd, result) == 0 ? 0 : -errno;
+    if (fstat(file->fd, result) != 0)
+        return -errno;
+    logical = atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed);
+    if (logical >= 0)
+        result->st_size = logical;
+    return 0;
 }
 
 off_t aio_file_size(struct aio_file *file)
 {
-    ERRNO_GUARD;
-    struct stat status;
-    off_t end;
-
-    if (file == NULL)
-        return -EINVAL;
-    if (file->device) {
-        end = lseek(file->fd, 0, SEEK_END);
-        return end >= 0 ? end : -errno;
-    }
-    return fstat(file->fd, &status) == 0 ? status.st_size : -errno;
+    return file != NULL ? file_end(file) : -EINVAL;
 }
 
 int aio_file_info(struct aio_file *file, struct aio_file_info *result)
@@ -431,8 +593,18 @@ int aio_file_info(struct aio_file *file, struct aio_file_info *result)
     info.bytes_read = stats_sum(&file->stats, STATS_BYTES_READ);
     info.bytes_written = stats_sum(&file->stats, STATS_BYTES_WRITTEN);
     info.syncs = stats_sum(&file->stats, STATS_SYNCS);
-    info.sync_error = atomic_load_explicit(&file->sync_error, memory_order_relaxed);
-    info.inflight = gate_requests(&file->gate);
+    info.sync_error = file_sync_error(file);
+    info.inflight = inflight_count(&file->inflight);
+    info.direct_reads = stats_sum(&file->stats, STATS_DIRECT_READS);
+    info.direct_writes = stats_sum(&file->stats, STATS_DIRECT_WRITES);
+    info.bounced_reads = stats_sum(&file->stats, STATS_BOUNCED_READS);
+    info.bounced_writes = stats_sum(&file->stats, STATS_BOUNCED_WRITES);
+    info.cached_reads = stats_sum(&file->stats, STATS_CACHED_READS);
+    info.cached_writes = stats_sum(&file->stats, STATS_CACHED_WRITES);
+    info.read_alignment = file->alignment.read;
+    info.atomic_write_min = file->alignment.atomic_min;
+    info.atomic_write_max = file->alignment.atomic_max;
+    info.atomic_write_segments = file->alignment.atomic_segments;
     return options_write(result, sizeof(size_t), &info, sizeof(info));
 }
 
@@ -476,18 +648,31 @@ struct aio_queue *aio_file_queue(struct aio_file *file)
 
 /* --- the cursor ----------------------------------------------------------------------------- */
 
+/* What lies behind the end of the program was only made ahead: there is no data, and the hole that
+ * every file ends with begins there. */
+static off_t seek_data_or_hole(const struct aio_file *file, off_t offset, int whence)
+{
+    off_t end = file_end(file);
+    off_t target;
+
+    if (offset < 0 || (end >= 0 && offset >= end))
+        return -ENXIO;
+    target = lseek(file->fd, offset, whence);
+    if (target < 0)
+        return -errno;
+    if (end >= 0 && target >= end)
+        return whence == SEEK_DATA ? -ENXIO : end;
+    return target;
+}
+
 /* Where a seek leads; negated errno if nowhere. */
 static off_t seek_target(struct aio_file *file, off_t offset, int whence)
 {
     off_t base = 0;
     off_t target;
 
-    if (whence == SEEK_DATA || whence == SEEK_HOLE) {
-        if (offset < 0)
-            return -ENXIO;
-        target = lseek(file->fd, offset, whence);
-        return target >= 0 ? target : -errno;
-    }
+    if (whence == SEEK_DATA || whence == SEEK_HOLE)
+        return seek_data_or_hole(file, offset, whence);
     if (whence == SEEK_CUR)
         base = file->cursor_offset;
     else if (whence == SEEK_END)
@@ -520,12 +705,12 @@ off_t aio_file_seek(struct aio_file *file, off_t offset, int whence)
 
 static void wait_for_requests(struct aio_file *file)
 {
-    bool hasten = gate_requests(&file->gate) > 0;
+    bool hasten = inflight_count(&file->inflight) > 0;
 
     if (hasten)
-        queues_hasten_begin();
+        queues_hasten_begin(1);
     /* Also where the count is 0 already: whoever counted down last may still be in there. */
-    gate_wait_idle(&file->gate);
+    inflight_wait_idle(&file->inflight);
     if (hasten)
         queues_hasten_end();
 }
@@ -535,6 +720,7 @@ int aio_file_close(struct aio_file *file)
     ERRNO_GUARD;
     struct aio_queue *queue;
     int error;
+    int closed;
 
     if (file == NULL)
         return 0;
@@ -546,10 +732,8 @@ int aio_file_close(struct aio_file *file)
         if (file->queue_is_private && queue != NULL)
             aio_queue_destroy(queue, AIO_QUEUE_DISCARD);
     }
-    error = atomic_load_explicit(&file->sync_error, memory_order_relaxed);
-    /* Linux has closed the descriptor even where it says EINTR. */
-    if (close(file->fd) != 0 && error == 0 && errno != EINTR)
-        error = -errno;
+    error = file_sync_error(file);
+    closed = leave_inode(file);
     file_free(file);
-    return error;
+    return error != 0 ? error : closed;
 }

@@ -6,29 +6,77 @@
 #define AIOFILE_LIB_FILE_OPS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <aiofile/queue.h>
 
+#include "bounce.h"
+#include "gate.h"
 #include "transfer.h"
+#include "workers.h"
 
-/* Checks an operation that is to be submitted, fills transfer, counts it as in flight. Returns 0,
- * or a negated errno with nothing changed. No lock held. */
-int file_op_begin(const struct aio_op *op, struct transfer *transfer);
+/* How far an operation has come on its way in; see file_road.c. */
+enum file_stage {
+    STAGE_BEGIN,
+    STAGE_GROW,   /* alone, to extend the file ahead */
+    STAGE_PLACE,  /* an append that has the end */
+    STAGE_ROAD,   /* the range is known */
+    STAGE_MEMORY, /* through the gate */
+    STAGE_GO,     /* all is there */
+    STAGE_INSIDE, /* it has been let go */
+};
 
-/* Lets it run: a write enters the gate, an append gets its place. Returns 0; -EAGAIN where a
- * truncate keeps it out: whoever ends that calls queues_launch_held(); or another negated errno,
- * the operation's result. No lock held. */
-int file_op_enter(struct aio_file *file, struct transfer *transfer);
+/* What an operation has of its file. All zero at first; it stays where it is while used. */
+struct file_pass {
+    struct gate_pass gate;
+    struct bounce_pass bounce;
+    struct worker_job job; /* of a submitted operation: set by the queue; run by a worker when it
+                              came in, with came_in set, or when the queue says so */
+    bool came_in;
+    uint8_t stage;      /* enum file_stage */
+    uint8_t patience;   /* enum file_patience */
+    bool memory_fits;   /* aligned: no bounce buffer for its sake */
+    bool cached;        /* the road is the page cache */
+    bool bounced;       /* through a bounce buffer */
+    bool grown;         /* the file was to be extended ahead for it, once */
+    bool placed;        /* counted as an append in flight */
+    bool marked;        /* counted as a write that a sync must cover */
+    bool sync_counts;   /* a sync that will have covered what was marked before it */
+    bool drains;        /* a sync that comes after all writes submitted before it */
+    bool worker;        /* it is for a worker to execute, not for the engine */
+    bool wants_workers; /* it may come to need workers */
+    uint32_t mode;      /* of an allocation */
+};
 
-/* Whether writes of the file are kept out. */
-bool file_op_barred(struct aio_file *file);
+enum file_patience {
+    PATIENCE_SUBMITTED, /* it waits without a thread */
+    PATIENCE_THREAD,    /* the thread waits */
+    PATIENCE_CALLBACK,  /* the thread runs callbacks: others may wait for it */
+};
 
-/* An operation that was let in has its result: leaves the gate, keeps a sync's error. The queue's
- * lock is held; does not block. */
-void file_op_end(struct aio_file *file, struct transfer *transfer);
+/* What comes next. */
+enum file_step {
+    FILE_STEP_ENGINE = 1, /* give transfer to an engine */
+    FILE_STEP_WORKER,     /* file_op_work() on a worker's thread */
+    FILE_STEP_HELD, /* nothing: its job is run once it came in. It is not the caller's to touch */
+    FILE_STEP_DONE, /* the transfer has its result */
+};
 
-/* Keeps a file, of which an operation is in flight, from being closed until file_op_forget(). */
-void file_op_hold(struct aio_file *file);
+/* Checks an operation that is to be submitted, fills transfer and pass, counts it as in flight.
+ * Returns 0, or a negated errno with nothing changed. No lock held. */
+int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct file_pass *pass);
+
+/* Brings it in, from the start or from where it was held. Returns a step, or a negated errno, which
+ * is the operation's result. No lock held; does not block for I/O but an fstat(2). */
+int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
+
+/* What a step WORKER wants done. Returns the next step, or a negated errno as file_op_enter(). */
+int file_op_work(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
+                 struct transfer *transfer, struct file_pass *pass);
+
+/* The operation has its result: gives up what it holds, keeps a sync's error. The queue's lock may
+ * be held; does not block. */
+void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
 
 /* The file may go: nothing of the operation touches it any more. The queue's lock may be held;
  * does not block. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * file_state.h - the handle as its rooms see it: file.c (open to close), file_io.c (transfers).
+ * file_state.h - the handle as its rooms see it: file.c (open to close), file_road.c (which way an
+ * operation takes, and past whom), file_io.c (the calls), file_space.c (size, allocation, locks).
  */
 #ifndef AIOFILE_LIB_FILE_STATE_H
 #define AIOFILE_LIB_FILE_STATE_H
@@ -14,7 +15,9 @@
 
 #include "alignment.h"
 #include "engine.h"
-#include "gate.h"
+#include "file_ops.h"
+#include "inflight.h"
+#include "inode.h"
 #include "log.h"
 #include "stats.h"
 #include "thread.h"
@@ -26,8 +29,12 @@ struct aio_file {
     bool readable;
     bool writable;
     bool device;               /* a block device: fstat(2) does not know its size */
+    bool append_mode;          /* O_APPEND, which is not set on fd: see write_append_mode() */
+    bool direct;               /* O_DIRECT is set on fd */
     uint32_t direct_granted;   /* enum aio_direct_granted */
-    uint32_t direct_alignment; /* bytes: multiple of offset and length */
+    uint32_t direct_alignment; /* bytes: multiple of offset and length of direct writes */
+    uint32_t unaligned;        /* enum aio_unaligned */
+    uint64_t grow_ahead;       /* bytes */
     struct alignment alignment;
     struct log log;
     const struct engine_ops *ops; /* for blocking transfers */
@@ -35,31 +42,34 @@ struct aio_file {
     uint32_t queue_engine;        /* of the private queue */
     uint32_t queue_depth;
     bool queue_is_private;
+    struct inode *inode;
 
-    struct gate gate;
+    struct inflight inflight;
 
-    /* Held through a blocking sync: the second of two must see what the first one was told. */
-    struct thread_mutex sync_lock;
+    /* The inode's sync_state that this handle has dealt with. Relaxed, as that one. */
+    atomic_uint_fast64_t sync_cleared;
 
-    /* 0, or the negated errno of a failed sync. Relaxed: who must see it has been told by the sync
-     * itself or by what the caller does between its calls. */
-    atomic_int sync_error;
+    /* The descriptor for the page cache; -1: not asked for yet. Relaxed: all who ask get the
+     * same. */
+    atomic_int page_cache_fd;
 
-    /* Set once. Partner of the release of who makes the private queue: the acquire of all who look.
-     */
+    /* Set once. Partner of the release of who makes the private queue: the acquire of all who
+     * look. */
     _Atomic(struct aio_queue *) queue;
 
-    /* Guards cursor_offset, for the whole of a transfer at the cursor. Taken inside the gate. */
+    /* Held by a thread through its whole transfer at the cursor, but not by one that runs
+     * callbacks: it might be waited for by those who hold this. */
+    struct thread_mutex cursor_turn;
+
+    /* Guards cursor_offset. Held through the system calls of a transfer at the cursor, but never
+     * while waiting for the gate or bounce memory; taken after them. */
     struct thread_mutex cursor_lock;
     off_t cursor_offset;
 
-    /* Guards the two below; held for no I/O but an fstat(2). */
-    struct thread_mutex append_lock;
-    off_t append_end;          /* where the next append goes while any are in flight */
-    unsigned appends_inflight; /* placed and not done, blocking ones too */
-
     struct stats stats;
 };
+
+/* --- file.c --------------------------------------------------------------------------------- */
 
 /* Whether the handle is a copy that a forked child got: its locks may be in any state and nobody
  * else is there to share them with. */
@@ -68,5 +78,63 @@ bool file_is_inherited(const struct aio_file *file);
 /* Lock and unlock, but for the child's copy of a handle. */
 void file_lock(const struct aio_file *file, struct thread_mutex *lock);
 void file_unlock(const struct aio_file *file, struct thread_mutex *lock);
+
+/* 0, or the error of a sync that this handle has not cleared. */
+static inline int file_sync_error(const struct aio_file *file)
+{
+    uint64_t state = atomic_load_explicit(&file->inode->sync_state, memory_order_relaxed);
+
+    if (state == atomic_load_explicit(&file->sync_cleared, memory_order_relaxed))
+        return 0;
+    return -(int)(uint32_t)state;
+}
+
+/* --- file_road.c ---------------------------------------------------------------------------- */
+
+/* Fills transfer and pass for a blocking call. Returns 0 or a negated errno, with a sentence in the
+ * log where an alignment is in the way. */
+int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer *transfer,
+                 struct file_pass *pass);
+
+/* The descriptor for the page cache, opened if need be; negated errno, with a sentence in the log.
+ */
+int file_page_cache_fd(struct aio_file *file);
+
+/* Lets a blocking operation in, waiting where it must. Returns FILE_STEP_DONE where there is
+ * nothing to do, or another step: goes on to file_execute() and file_leave(). Or a negated errno,
+ * with nothing held. */
+int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
+
+/* Does what was let in, on this thread. */
+void file_execute(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
+                  struct transfer *transfer, struct file_pass *pass);
+
+/* Gives up all that the operation holds, and keeps what its result tells. */
+void file_leave(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
+
+/* --- file_space.c --------------------------------------------------------------------------- */
+
+/* Where the file ends for the program, in bytes; negated errno. */
+off_t file_end(const struct aio_file *file);
+
+/* Sets the size, extends the file ahead, allocates: alone at the gate. Return 0 or a negated
+ * errno. */
+int file_set_size(struct aio_file *file, off_t length);
+int file_grow(struct aio_file *file, off_t end);
+int file_allocate(struct aio_file *file, int mode, off_t offset, off_t length);
+
+/* Whether a write up to end reaches beyond what a file is extended to. */
+bool file_must_grow(const struct aio_file *file, off_t end);
+
+/* A write has reached end. */
+void file_reached(struct aio_file *file, off_t end);
+
+/* A handle that extends the file ahead is opened, and is about to be closed: the last one cuts off
+ * what is too much. Nothing of the handle is in flight. Return 0 or a negated errno. */
+int file_start_growing(struct aio_file *file);
+int file_stop_growing(struct aio_file *file);
+
+/* Waits until all that was let in before is done. */
+void file_drain(struct aio_file *file);
 
 #endif

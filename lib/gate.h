@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gate.h - who may run on a file now: any number of writes, or one truncate alone. A sync waits for
- * the writes that came before it and lets later ones run. Reads do not enter; submitted operations
- * of every kind are counted, so that close can wait for them.
+ * gate.h - who may run on a file now: one gate per inode, whatever the handle.
+ *
+ * A file is cut into stripes of 1 MiB, which share lanes by turns; one more lane is the file's end.
+ * Direct writes share the lanes that they touch. A write through the page cache, which the kernel
+ * must not see together with a direct write of the same page, has its lanes alone; truncates,
+ * allocations and draining syncs have all lanes alone. An append shares the end from before it
+ * learns its place until it is done. Reads of files do not enter.
+ *
+ * Who cannot enter waits in one list, first come first served: nobody starves. A thread sleeps; a
+ * submitted operation is handed out by the gate_leave() that made room for it.
  */
 #ifndef AIOFILE_LIB_GATE_H
 #define AIOFILE_LIB_GATE_H
@@ -13,68 +20,84 @@
 
 #include "thread.h"
 
-/* How long a write waits where a truncate wants the file for itself. */
-enum gate_patience {
-    GATE_WAIT, /* until it is through */
-    GATE_TRY,  /* not at all: -EAGAIN */
-    /* A callback's blocking write passes while the truncate only waits for others to leave: what
-     * that one waits for may be delivered by the very thread that runs the callback. */
+/* A set of lanes is a word with a bit for each. */
+#ifdef AIOFILE_MODEL
+#define GATE_LANES 3 /* keeps the states countable */
+#else
+#define GATE_LANES 64
+#endif
+#define GATE_STRIPES (GATE_LANES - 1)
+#define GATE_STRIPE_SHIFT 20 /* 1 MiB */
+#define GATE_END (UINT64_C(1) << GATE_STRIPES)
+#define GATE_ALL (GATE_END | (GATE_END - 1))
+
+enum gate_manner {
+    GATE_SHARED,
+    GATE_ALONE,
+};
+
+/* Where in the list one waits who has to. */
+enum gate_turn {
+    GATE_IN_TURN,
+    /* One who has the end already comes before all who want the end alone: they wait for him. */
+    GATE_HAS_END,
+    /* One on the thread that runs callbacks waits for nobody who waits: it may be that very thread
+     * that has to deliver what those wait for. Shared entry only. */
     GATE_CALLBACK,
+};
+
+/* What one has, or waits for, at a gate. All zero at first; stays where it is until it left. */
+struct gate_pass {
+    uint64_t shared; /* lanes that it is in */
+    uint64_t alone;
+
+    /* Guarded by the gate's lock while it waits. */
+    uint64_t wanted; /* lanes */
+    bool wanted_alone;
+    bool waiting;
+    struct thread_cond *wakeup; /* of a thread; NULL: a submitted operation */
+    struct gate_pass *next;     /* in the list, or in a list of those that came in */
+    struct gate_pass *previous;
 };
 
 struct gate {
     /*
-     * Bits 0-19 requests, 20-38 and 39-57 the writes of either phase, then four flags:
-     * PHASE: which of the two counts new writes join; a sync turns it and waits for the other.
-     * WANTED: a truncate waits for the writes to leave; new ones stay out.
-     * BUSY: it is at work, alone.
-     * SLEEPER: somebody sleeps on changed; whoever takes from the word then does so under lock.
-     * Partner: itself. Leaving releases and entering acquires, so that one who finds the gate
-     * empty sees what those who left have done.
+     * Of each lane: GATE_LANE_CLOSED, and above it the number inside that share it. Who enters
+     * adds first and looks then; who wants a lane alone closes first and looks then. Partner:
+     * itself. Leaving releases and entering acquires, so that one who is alone sees what those who
+     * left have done, and the other way round.
      */
-    atomic_uint_fast64_t word;
+    atomic_uint_fast64_t lanes[GATE_LANES];
 
-    /* One truncate or sync at a time; held from gate_close to gate_release, and while a sync waits.
-     */
-    struct thread_mutex exclusive;
-
-    /* lock guards sleepers and, while SLEEPER is set, all that is taken from the word. */
+    /* Guards all below, and the closing of lanes. A queue's lock may be held. */
     struct thread_mutex lock;
-    struct thread_cond changed;
-    unsigned sleepers;
+    uint64_t alone;              /* lanes that somebody has alone */
+    uint32_t wanted[GATE_LANES]; /* waiting passes that want the lane */
+    struct gate_pass *first;
+    struct gate_pass *last;
+    uint32_t want_end_alone; /* waiting passes that do */
 };
 
 void gate_init(struct gate *gate);
 void gate_destroy(struct gate *gate);
 
-/* A submitted operation comes and goes. Neither waits. */
-void gate_add_request(struct gate *gate);
-void gate_remove_request(struct gate *gate);
+/* The lanes of a range of bytes; none for an empty one. */
+uint64_t gate_range(int64_t offset, uint64_t length);
 
-/* A write comes. Returns 0 with *phase to be given to gate_leave, or -EAGAIN where patience ends.
- */
-int gate_enter(struct gate *gate, enum gate_patience patience, uint8_t *phase);
+/* Enters lanes, besides those that the pass is in. Returns true when it is inside; false when it
+ * waits: a thread (pass->wakeup set) goes on to gate_wait(), a submitted operation will be among
+ * those that somebody's call gives in *came_in, perhaps before this returns. Does not block.
+ *
+ * *came_in receives, as from gate_leave(), the submitted operations that came in: by standing in
+ * the door for a moment one may have kept them out. */
+bool gate_enter(struct gate *gate, struct gate_pass *pass, uint64_t lanes, enum gate_manner manner,
+                enum gate_turn turn, struct gate_pass **came_in);
 
-/* A write goes. Does not wait for I/O. */
-void gate_leave(struct gate *gate, uint8_t phase);
+/* Sleeps until a pass that gate_enter() left waiting is inside. */
+void gate_wait(struct gate *gate, struct gate_pass *pass);
 
-/* Keeps writes out and waits until those inside have left; lets them in again; lets others close or
- * drain the gate. Between the last two, the writes that were kept out are brought in: a truncate or
- * a sync that comes later finds them inside. */
-void gate_close(struct gate *gate);
-void gate_open(struct gate *gate);
-void gate_release(struct gate *gate);
-
-/* Whether writes are kept out. */
-bool gate_is_closed(const struct gate *gate);
-
-/* Waits until the writes that are inside now have left. Others may come meanwhile. */
-void gate_drain(struct gate *gate);
-
-/* Waits until no submitted operation is in flight. Nothing touches the gate afterwards. */
-void gate_wait_idle(struct gate *gate);
-
-/* Submitted operations in flight. */
-unsigned gate_requests(const struct gate *gate);
+/* Leaves all lanes of a pass. Does not block. Returns the submitted operations that came in by
+ * that, linked by next, in their order: they are the caller's to start. */
+struct gate_pass *gate_leave(struct gate *gate, struct gate_pass *pass);
 
 #endif

@@ -11,22 +11,21 @@
 
 #include <aiofile/queue.h>
 
-/* Tells what is wrong with an operation that op_check() found not to be plain. */
-int op_refuse(const struct aio_op *op, bool submitted);
+/* Tells what is wrong with an operation that op_check() found not to be plain; 0: nothing. */
+int op_refuse(const struct aio_op *op);
 
-/* Checks opcode, flags and reserved fields; submitted ones have fewer opcodes than executed ones.
- * Returns 0, -EINVAL for what no version knows, -EOPNOTSUPP for what this one does not do. The
- * plain operation, with nothing but WAITED set, passes in one comparison. */
-static inline int op_check(const struct aio_op *op, bool submitted)
+/* Checks opcode, flags and reserved fields. Returns 0, -EINVAL for what no version knows,
+ * -EOPNOTSUPP for what this one does not do. The plain operation, with nothing but WAITED set,
+ * passes in one comparison. */
+static inline int op_check(const struct aio_op *op)
 {
-    uint64_t unusual = op->priority | op->reserved1 | op->deadline | op->reserved2[0] |
+    uint64_t unusual = op->priority | op->mode | op->deadline | op->reserved2[0] |
                        op->reserved2[1] | op->reserved2[2] |
                        (op->flags & ~(uint32_t)AIO_OP_WAITED) | op->reserved0[0] |
                        op->reserved0[1] | op->reserved0[2];
 
-    if (unusual != 0 || op->opcode > (submitted ? AIO_OP_DATASYNC : AIO_OP_TRUNCATE) ||
-        (op->flags != 0 && op->on_complete != NULL))
-        return op_refuse(op, submitted);
+    if (unusual != 0 || op->opcode > AIO_OP_ALLOCATE || (op->flags != 0 && op->on_complete != NULL))
+        return op_refuse(op);
     return 0;
 }
 

@@ -75,9 +75,9 @@ static void queue_list_remove(struct aio_queue *queue)
     thread_mutex_unlock(&all_queues_lock);
 }
 
-void queues_hasten_begin(void)
+void queues_hasten_begin(unsigned count)
 {
-    atomic_fetch_add_explicit(&queues_hastening, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&queues_hastening, count, memory_order_relaxed);
     thread_mutex_lock(&all_queues_lock);
     for (struct aio_queue *queue = all_queues; queue != NULL; queue = queue->next_queue) {
         thread_mutex_lock(&queue->lock);
@@ -92,51 +92,6 @@ void queues_hasten_begin(void)
 void queues_hasten_end(void)
 {
     atomic_fetch_sub_explicit(&queues_hastening, 1, memory_order_relaxed);
-}
-
-static bool holds(const struct aio_queue *queue, const struct aio_file *file)
-{
-    const struct request_table *table = &queue->table;
-    uint32_t index = table->held.first;
-
-    while (index != REQUEST_NONE && table->requests[index].file != file)
-        index = table->requests[index].next;
-    return index != REQUEST_NONE;
-}
-
-/* Finds a queue that holds requests of a file, and keeps it from being destroyed: this thread
- * counts as one that waits in it. */
-static struct aio_queue *pin_queue_holding(const struct aio_file *file)
-{
-    struct aio_queue *queue;
-
-    thread_mutex_lock(&all_queues_lock);
-    for (queue = all_queues; queue != NULL; queue = queue->next_queue) {
-        bool found;
-
-        thread_mutex_lock(&queue->lock);
-        found = holds(queue, file);
-        queue->inside += found;
-        thread_mutex_unlock(&queue->lock);
-        if (found)
-            break;
-    }
-    thread_mutex_unlock(&all_queues_lock);
-    return queue;
-}
-
-void queues_launch_held(struct aio_file *file)
-{
-    struct aio_queue *queue;
-
-    /* Without the list's lock: the log may speak, and a submit may take its time. */
-    while ((queue = pin_queue_holding(file)) != NULL) {
-        queue_launch_held(queue, file);
-        thread_mutex_lock(&queue->lock);
-        queue->inside--;
-        queue_changed(queue);
-        thread_mutex_unlock(&queue->lock);
-    }
 }
 
 void queue_add_user(struct aio_queue *queue)
@@ -288,6 +243,8 @@ static int reserve_slots(struct aio_queue *queue, struct request **slots, unsign
     while (error == 0 && reserved < count && queue->table.free.count > 0) {
         slots[reserved] = request_list_pop(&queue->table, &queue->table.free);
         request_set_state(&queue->table, slots[reserved], REQUEST_READY);
+        slots[reserved]->published = false;
+        slots[reserved]->resumed = false;
         slots[reserved++]->sequence = SEQUENCE_NONE;
     }
     queue->reserved += reserved;
@@ -295,38 +252,70 @@ static int reserve_slots(struct aio_queue *queue, struct request **slots, unsign
     return error != 0 ? error : (int)reserved;
 }
 
-/* Writes an operation into a reserved slot, which is this thread's, and lets it run unless a
- * truncate keeps it out. */
-static int fill_slot(struct request *request, const struct aio_op *op)
+/* Sees to it that there are workers. No lock held. Returns 0 or a negated errno. */
+static int need_workers(struct aio_queue *queue)
 {
-    int error = op_check(op, true);
+    bool first = false;
+    int error;
+
+    if (atomic_load_explicit(&queue->uses_workers, memory_order_relaxed))
+        return 0;
+    error = workers_add_user();
+    if (error != 0)
+        return error;
+    /* Two threads may both have done so: one count is enough. */
+    if (!atomic_compare_exchange_strong_explicit(&queue->uses_workers, &first, true,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        workers_remove_user();
+    return 0;
+}
+
+/* Brings an operation in as far as that goes. */
+static int enter_file(struct aio_queue *queue, struct request *request, const struct aio_op *op)
+{
+    int error = file_op_begin(op, &request->transfer, &request->pass);
 
     if (error != 0)
         return error;
-    if (op->opcode == AIO_OP_NOP && op->file == NULL)
-        transfer_init(&request->transfer, AIO_OP_NOP, -1, 0);
-    else
-        error = file_op_begin(op, &request->transfer);
+    if (op->opcode == AIO_OP_NOP) {
+        request->step = FILE_STEP_DONE;
+        return 0;
+    }
+    request->pass.job.run = queue_work;
+    if (request->pass.wants_workers)
+        error = need_workers(queue);
+    if (error == 0)
+        error = file_op_enter(op->file, &request->transfer, &request->pass);
+    if (error < 0) {
+        file_op_forget(op->file);
+        return error;
+    }
+    request->step = (uint8_t)error;
+    return 0;
+}
+
+/* Writes an operation into a reserved slot, which is this thread's, and brings it in. What is held
+ * back may come in from now on: its worker sees that it is not published. */
+static int fill_slot(struct aio_queue *queue, struct request *request, const struct aio_op *op)
+{
+    int error = op_check(op);
+
     if (error != 0)
         return error;
-    request->held = false;
-    if (op->file != NULL) {
-        error = file_op_enter(op->file, &request->transfer);
-        request->held = error == -EAGAIN;
-        if (error != 0 && error != -EAGAIN) {
-            file_op_forget(op->file);
-            return error;
-        }
-    }
+    request->queue = queue;
     request->file = op->file;
     request->on_complete = op->on_complete;
     request->context = op->context;
     request->waited = (op->flags & AIO_OP_WAITED) != 0;
     request->claimed = false;
+    if (op->file != NULL || op->opcode != AIO_OP_NOP)
+        return enter_file(queue, request, op);
+    transfer_init(&request->transfer, AIO_OP_NOP, -1, 0);
+    request->step = FILE_STEP_DONE;
     return 0;
 }
 
-/* Makes a filled slot known. Lock held. A NOP has nothing for the engine: it is finished here.
+/* Makes a filled slot known. Lock held. What has its result already, as a NOP, is finished here.
  * Returns whether the engine is to have it. */
 static bool publish(struct aio_queue *queue, struct request *request, int64_t now_ns)
 {
@@ -339,29 +328,37 @@ static bool publish(struct aio_queue *queue, struct request *request, int64_t no
         queue->reapable++;
     if (request->state == REQUEST_KEPT)
         request_set_state(&queue->table, request, REQUEST_READY);
-    if (request->transfer.opcode == AIO_OP_NOP) {
+    request->published = true;
+    request->offset = request->step == FILE_STEP_HELD ? 0 : request->transfer.offset;
+    request->held = request->step == FILE_STEP_HELD && !request->resumed;
+    switch ((enum file_step)request->step) {
+    case FILE_STEP_DONE:
         queue_finish(queue, request);
         return false;
+    case FILE_STEP_ENGINE:
+        request_set_state(&queue->table, request, REQUEST_RUNNING);
+        return true;
+    case FILE_STEP_WORKER:
+    case FILE_STEP_HELD:
+        break;
     }
-    if (request->held) {
-        request_list_push(&queue->table, &queue->table.held, request);
-        return false;
-    }
-    request_set_state(&queue->table, request, REQUEST_RUNNING);
-    return true;
+    request_set_state(&queue->table, request, REQUEST_WORKING);
+    if (request->step == FILE_STEP_WORKER || request->resumed)
+        workers_submit(&request->pass.job);
+    return false;
 }
 
 /* What publish_slots() leaves to be done without the lock. */
 struct published {
     unsigned running; /* the first so many slots are to be launched */
-    bool held;        /* one or more were kept out by a truncate */
+    unsigned held;    /* so many wait for others to leave their file */
 };
 
 /* Makes the first filled slots known and frees the others. */
 static struct published publish_slots(struct aio_queue *queue, struct request **slots,
                                       unsigned reserved, unsigned filled, aio_request_id *ids)
 {
-    struct published published = {0, false};
+    struct published published = {0, 0};
     bool callbacks = false;
     int64_t now_ns;
 
@@ -377,7 +374,7 @@ static struct published publish_slots(struct aio_queue *queue, struct request **
         struct request *request = slots[index];
 
         callbacks |= request->on_complete != NULL;
-        published.held |= request->held;
+        published.held += request->step == FILE_STEP_HELD;
         if (ids != NULL)
             ids[index] = request_id(&queue->table, request);
         if (publish(queue, request, now_ns))
@@ -408,7 +405,7 @@ static int submit_batch(struct aio_queue *queue, const struct aio_op *ops, unsig
     if (reserved < 0)
         return reserved;
     while (filled < (unsigned)reserved && error == 0) {
-        error = fill_slot(slots[filled], &ops[filled]);
+        error = fill_slot(queue, slots[filled], &ops[filled]);
         filled += error == 0;
     }
     *refused = error != 0;
@@ -418,9 +415,8 @@ static int submit_batch(struct aio_queue *queue, const struct aio_op *ops, unsig
     }
     published = publish_slots(queue, slots, (unsigned)reserved, filled, ids);
     queue_launch(queue, slots, published.running, false);
-    for (unsigned index = 0; published.held && index < filled; index++)
-        if (ops[index].file != NULL)
-            queue_launch_held(queue, ops[index].file);
+    if (published.held > 0)
+        queues_hasten_begin(published.held);
     return filled > 0 ? (int)filled : error;
 }
 
@@ -595,14 +591,17 @@ static void request_describe(const struct aio_queue *queue, const struct request
     info->id = request_id(&queue->table, request);
     info->opcode = request->transfer.opcode;
     info->state = AIO_REQUEST_DONE;
-    if (request->state == REQUEST_READY)
+    if (request->state == REQUEST_READY || (request->state == REQUEST_WORKING && request->held))
         info->state = AIO_REQUEST_WAITING;
-    if (request->state == REQUEST_RUNNING)
+    else if (request_state_inflight(request->state))
         info->state = AIO_REQUEST_RUNNING;
-    /* A write that is let in now may just get its place, without the lock. */
-    info->offset = request->held ? 0 : request->transfer.offset;
+    /* A worker's transfer is not to be looked at. */
+    info->offset = request->offset;
+    if (request->state != REQUEST_WORKING) {
+        info->offset = request->transfer.offset;
+        info->done = request->transfer.done;
+    }
     info->len = request->transfer.total;
-    info->done = request->transfer.done;
     info->age_ns = (uint64_t)(now_ns - request->submitted_ns);
     info->context = request->context;
 }
@@ -737,6 +736,8 @@ int aio_queue_destroy(struct aio_queue *queue, unsigned flags)
         return error;
     queue_list_remove(queue);
     reaper_end(queue);
+    if (atomic_load_explicit(&queue->uses_workers, memory_order_relaxed))
+        workers_remove_user();
     queue->engine->ops->destroy(queue->engine);
     thread_cond_destroy(&queue->reaper_wakeup);
     thread_mutex_destroy(&queue->lock);

@@ -15,6 +15,7 @@
 #include "request.h"
 #include "thread.h"
 #include "token.h"
+#include "workers.h"
 
 /* Requests given to an engine, events taken from one, callbacks run, at a time: on the stack. */
 #define QUEUE_BATCH ENGINE_BATCH
@@ -37,6 +38,10 @@ struct aio_queue {
     /* Handles opened with this queue. Partner: itself; relaxed, since a handle is given up before
      * its queue is destroyed by the caller's own ordering. */
     atomic_uint users;
+
+    /* Whether it counts as a user of the workers. Partner: itself; set once, relaxed: who finds it
+     * set has the workers by the order of its own calls or by the lock of the pool. */
+    atomic_bool uses_workers;
 
     /* Guards everything below. It is the innermost lock but one: an engine's and a gate's own are
      * taken under it, and nothing is called back under it. */
@@ -65,23 +70,20 @@ struct aio_queue {
 
 /* --- queue.c, for every room ----------------------------------------------------------------- */
 
-/* For those who wait for requests without being in a queue (gate, close): between begin and end
- * every queue's reaper reaps at once what is in flight. No lock held. */
-void queues_hasten_begin(void);
+/* For those who wait for requests without being in a queue (gate, bounce memory, close), as threads
+ * or as submitted operations: between begin, for so many, and an end for each, every queue's reaper
+ * reaps at once what is in flight. begin with no lock held; end may come first. */
+void queues_hasten_begin(unsigned count);
 void queues_hasten_end(void);
 
-/* Threads between them. Relaxed: a queue that must see a change has its lock taken after it, by
- * queues_hasten_begin. */
+/* How many are between them. Relaxed: a queue that must see a change has its lock taken after it,
+ * by queues_hasten_begin. */
 extern atomic_uint queues_hastening;
 
 static inline bool queues_hastened(void)
 {
     return atomic_load_explicit(&queues_hastening, memory_order_relaxed) > 0;
 }
-
-/* To be called when a file's truncate is through, with its gate open and no other truncate let to
- * it yet: launches what it has kept out, on every queue. No other lock held. */
-void queues_launch_held(struct aio_file *file);
 
 /* --- reaper.c ------------------------------------------------------------------------------- */
 
@@ -105,10 +107,6 @@ bool queue_await(struct aio_queue *queue, struct waiter *waiter, int64_t deadlin
 /* Gives requests in RUNNING to the engine; those that it will not have are finished or put into
  * the ready list. Lock not held. retry: this is not the first time. */
 void queue_launch(struct aio_queue *queue, struct request **requests, unsigned count, bool retry);
-
-/* Launches the requests of a file that a truncate has kept out, unless one does so now. Lock not
- * held. */
-void queue_launch_held(struct aio_queue *queue, struct aio_file *file);
 
 /* A request has its result: to its callback, or into DONE. Lock held. Whoever calls it goes on to
  * queue_interrupt(), unless it is the holder, and queue_changed(). */
@@ -141,6 +139,12 @@ int reaper_start(struct aio_queue *queue);
 
 /* Ends and joins the reaper thread. Nothing is in flight; lock not held. */
 void reaper_end(struct aio_queue *queue);
+
+/* --- queue_work.c --------------------------------------------------------------------------- */
+
+/* A worker's part in a request: what its file's step WORKER asks for, or its way in after it was
+ * held back. The job of request.pass. */
+void queue_work(struct worker_job *job);
 
 /* --- queue.c -------------------------------------------------------------------------------- */
 

@@ -59,8 +59,7 @@ static bool drained(const struct aio_queue *queue, uint64_t sequence)
     for (uint32_t index = 0; index < table->depth; index++) {
         const struct request *request = &table->requests[index];
 
-        if (request->state != REQUEST_READY && request->state != REQUEST_RUNNING &&
-            request->state != REQUEST_CALLBACK)
+        if (!request_state_inflight(request->state) && request->state != REQUEST_CALLBACK)
             continue;
         if (request->sequence <= sequence)
             return false;
@@ -150,7 +149,7 @@ void queue_finish(struct aio_queue *queue, struct request *request)
     struct request_table *table = &queue->table;
 
     if (request->file != NULL)
-        file_op_end(request->file, &request->transfer);
+        file_op_end(request->file, &request->transfer, &request->pass);
     count_result(queue, &request->transfer);
     if (request->on_complete != NULL) {
         queue->callbacks_inflight--;
@@ -403,81 +402,6 @@ void queue_launch(struct aio_queue *queue, struct request **requests, unsigned c
     }
 }
 
-/* Takes requests of a file out of the held list. Lock held. */
-static unsigned take_held(struct aio_queue *queue, const struct aio_file *file,
-                          struct request **batch)
-{
-    struct request_table *table = &queue->table;
-    uint32_t index = table->held.first;
-    unsigned count = 0;
-
-    while (index != REQUEST_NONE && count < QUEUE_BATCH) {
-        struct request *request = &table->requests[index];
-
-        index = request->next;
-        if (request->file != file)
-            continue;
-        request_list_remove(table, &table->held, request);
-        batch[count++] = request;
-    }
-    return count;
-}
-
-/* Lets requests in, each to RUNNING, back into the held list, or to its result where its append has
- * no place. Returns how many are to be launched: the first of batch. Lock not held. */
-static unsigned enter_held(struct aio_queue *queue, struct request **batch, unsigned count)
-{
-    int errors[QUEUE_BATCH];
-    unsigned entered = 0;
-
-    for (unsigned index = 0; index < count; index++)
-        errors[index] = file_op_enter(batch[index]->file, &batch[index]->transfer);
-    thread_mutex_lock(&queue->lock);
-    for (unsigned index = 0; index < count; index++) {
-        struct request *request = batch[index];
-
-        request->held = errors[index] == -EAGAIN;
-        if (errors[index] == 0) {
-            request_set_state(&queue->table, request, REQUEST_RUNNING);
-            batch[entered++] = request;
-        } else if (errors[index] == -EAGAIN) {
-            request_list_push(&queue->table, &queue->table.held, request);
-        } else {
-            transfer_fail(&request->transfer, errors[index]);
-            queue_finish(queue, request);
-            queue_interrupt(queue);
-        }
-    }
-    queue_changed(queue);
-    thread_mutex_unlock(&queue->lock);
-    return entered;
-}
-
-/*
- * None is forgotten: a request is put into the held list first, and only then does this look at the
- * gate again, in the end of the loop; whoever opens the gate does so first, and only then looks
- * into the list.
- */
-void queue_launch_held(struct aio_queue *queue, struct aio_file *file)
-{
-    struct request *batch[QUEUE_BATCH];
-    unsigned count;
-    bool again;
-
-    do {
-        thread_mutex_lock(&queue->lock);
-        count = take_held(queue, file, batch);
-        thread_mutex_unlock(&queue->lock);
-        if (count == 0) /* the file may be gone already */
-            break;
-        /* Once launched, the last of them may be done and the file closed before this looks. */
-        file_op_hold(file);
-        queue_launch(queue, batch, enter_held(queue, batch, count), false);
-        again = !file_op_barred(file);
-        file_op_forget(file);
-    } while (again);
-}
-
 /* --- callbacks ------------------------------------------------------------------------------ */
 
 /* Callbacks run at a time: their slots come free for others only after the last. */
@@ -513,6 +437,8 @@ static void callback_take(struct aio_queue *queue, struct callback *callback)
     if (request->sequence < queue->callback_sequence)
         queue->callback_sequence = request->sequence;
     request_set_state(&queue->table, request, REQUEST_KEPT);
+    request->published = false;
+    request->resumed = false;
     request_retire_id(request);
 }
 

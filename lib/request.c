@@ -22,7 +22,6 @@ int request_table_init(struct request_table *table, uint32_t depth)
     table->running = 0;
     request_list_init(&table->free);
     request_list_init(&table->ready);
-    request_list_init(&table->held);
     request_list_init(&table->done);
     request_list_init(&table->callbacks);
     for (uint32_t index = 0; index < depth; index++) {
@@ -40,9 +39,10 @@ void request_table_free(struct request_table *table)
 
 const uint8_t request_transitions[] = {
     [REQUEST_FREE] = 1 << REQUEST_READY,
-    [REQUEST_READY] =
-        1 << REQUEST_RUNNING | 1 << REQUEST_DONE | 1 << REQUEST_CALLBACK | 1 << REQUEST_FREE,
+    [REQUEST_READY] = 1 << REQUEST_RUNNING | 1 << REQUEST_WORKING | 1 << REQUEST_DONE |
+                      1 << REQUEST_CALLBACK | 1 << REQUEST_FREE,
     [REQUEST_RUNNING] = 1 << REQUEST_READY | 1 << REQUEST_DONE | 1 << REQUEST_CALLBACK,
+    [REQUEST_WORKING] = 1 << REQUEST_RUNNING | 1 << REQUEST_DONE | 1 << REQUEST_CALLBACK,
     [REQUEST_DONE] = 1 << REQUEST_FREE,
     [REQUEST_CALLBACK] = 1 << REQUEST_KEPT,
     [REQUEST_KEPT] = 1 << REQUEST_FREE | 1 << REQUEST_READY,

@@ -15,22 +15,25 @@
 
 #include <aiofile/queue.h>
 
+#include "file_ops.h"
 #include "transfer.h"
 
 /*
  * Where a slot is. Each state names the list that holds the slot and who may touch its transfer.
  *
  *   FREE --> READY --> RUNNING --> DONE ------> FREE    taken by wait or reap
- *     ^      | | ^        | |
- *     +------+ | +--------+ +----> CALLBACK --> KEPT --> FREE
- *     refused  |  remainder,                      +----> READY   the callback submits
- *              |  EAGAIN
- *              +---------> DONE or CALLBACK             a NOP never gets to the engine
+ *     ^      | | ^      ^ | |
+ *     +------+ | +------|-+ +----> CALLBACK --> KEPT --> FREE
+ *     refused  |        | remainder,              +----> READY   the callback submits
+ *              |        | EAGAIN
+ *              +--> WORKING --> DONE or CALLBACK
+ *              +--------------> DONE or CALLBACK        a NOP never gets to the engine
  */
 enum request_state {
     REQUEST_FREE,     /* list free */
-    REQUEST_READY,    /* list ready or held, or with the thread that is to launch it */
+    REQUEST_READY,    /* list ready, or with the thread that is to launch it */
     REQUEST_RUNNING,  /* no list; the engine's, from just before engine.submit */
+    REQUEST_WORKING,  /* no list; a worker's, or held back by its file, then nobody's */
     REQUEST_DONE,     /* list done, or none if WAITED or claimed; the result is valid */
     REQUEST_CALLBACK, /* list callbacks; the result is valid */
     REQUEST_KEPT,     /* no list; the slot is free, but only for the callback that is running */
@@ -50,17 +53,23 @@ enum request_state {
 struct request {
     struct transfer transfer;
     struct aio_file *file; /* NULL for a NOP without one */
+    struct file_pass pass; /* what it has of the file */
+    struct aio_queue *queue;
     aio_complete_fn on_complete;
     void *context;
     uint64_t generation;  /* of the slot; part of the id, 1 to REQUEST_GENERATION_MAX */
     uint64_t sequence;    /* of submit: what a drain waits for */
     int64_t submitted_ns; /* CLOCK_MONOTONIC */
+    int64_t offset;       /* bytes: of the transfer as far as it was known then */
     uint32_t next;        /* in the list that holds it */
     uint32_t previous;
     enum request_state state;
-    bool waited;  /* AIO_OP_WAITED */
-    bool claimed; /* a thread is in wait for it */
-    bool held;    /* a truncate keeps it out: no place yet */
+    bool waited;    /* AIO_OP_WAITED */
+    bool claimed;   /* a thread is in wait for it */
+    bool published; /* its submit is through with it: until then no worker touches it */
+    bool resumed;   /* it came in before it was published: who publishes it hands it on */
+    bool held;      /* its file had no room for it when it was submitted */
+    uint8_t step;   /* enum file_step: what came of its entering, for who publishes it */
 };
 
 /* A first-in first-out list through request.next and .previous. */
@@ -72,11 +81,10 @@ struct request_list {
 
 struct request_table {
     uint32_t depth;
-    uint32_t inflight; /* slots in READY, RUNNING: no result yet */
+    uint32_t inflight; /* slots in READY, RUNNING, WORKING: no result yet */
     uint32_t running;  /* slots in RUNNING */
     struct request_list free;
     struct request_list ready;
-    struct request_list held;
     struct request_list done;
     struct request_list callbacks;
     struct request *requests; /* depth of them */
@@ -91,7 +99,7 @@ extern const uint8_t request_transitions[];
 
 static inline bool request_state_inflight(enum request_state state)
 {
-    return state == REQUEST_READY || state == REQUEST_RUNNING;
+    return state == REQUEST_READY || state == REQUEST_RUNNING || state == REQUEST_WORKING;
 }
 
 /* The one door for changes of state: asserts that the transition exists, keeps the counts. Inline,

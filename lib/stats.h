@@ -14,6 +14,13 @@ enum stats_counter {
     STATS_BYTES_READ,
     STATS_BYTES_WRITTEN,
     STATS_SYNCS,
+    /* By road: reads and writes next to each other, roads in steps of two. */
+    STATS_DIRECT_READS,
+    STATS_DIRECT_WRITES,
+    STATS_BOUNCED_READS,
+    STATS_BOUNCED_WRITES,
+    STATS_CACHED_READS,
+    STATS_CACHED_WRITES,
     STATS_COUNTERS
 };
 

@@ -5,6 +5,7 @@
 #include "transfer.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "errno_guard.h"
@@ -36,7 +37,7 @@ void transfer_set_vectors(struct transfer *transfer, const struct iovec *iov, ui
     transfer->total = total;
     transfer->io.opcode = step_opcode_vector(transfer);
     transfer->io.iov = iov;
-    transfer->io.len = count;
+    transfer->io.len = count < TRANSFER_IOV_MAX ? count : TRANSFER_IOV_MAX;
 }
 
 void transfer_set_offset(struct transfer *transfer, int64_t offset)
@@ -88,7 +89,8 @@ static void pass_vectors(struct transfer *transfer, uint64_t bytes)
     }
     transfer->io.opcode = step_opcode_vector(transfer);
     transfer->io.iov = transfer->iov_next;
-    transfer->io.len = transfer->iov_left;
+    transfer->io.len =
+        transfer->iov_left < TRANSFER_IOV_MAX ? transfer->iov_left : TRANSFER_IOV_MAX;
 }
 
 /* Makes io the step after one that moved bytes; something is left to move. */
@@ -144,11 +146,116 @@ static enum transfer_verdict continue_after(struct transfer *transfer, uint64_t 
     return TRANSFER_AGAIN;
 }
 
+/* --- bounce buffers ------------------------------------------------------------------------- */
+
+/* Copies between the buffer and the vectors, from where these stand. */
+static void bounce_copy(const struct transfer *transfer, char *buffer, uint64_t bytes)
+{
+    const struct iovec *vector = transfer->iov_next;
+    uint64_t skip = transfer->iov_skip;
+
+    while (bytes > 0) {
+        uint64_t part = vector->iov_len - skip;
+        char *memory = (char *)vector->iov_base + skip;
+
+        if (part > bytes)
+            part = bytes;
+        if (part > 0 && transfer_is_read(transfer))
+            memcpy(memory, buffer, part);
+        else if (part > 0)
+            memcpy(buffer, memory, part);
+        buffer += part;
+        bytes -= part;
+        vector++;
+        skip = 0;
+    }
+}
+
+/* Passes bytes of the vectors. */
+static void bounce_pass(struct transfer *transfer, uint64_t bytes)
+{
+    transfer->done += bytes;
+    bytes += transfer->iov_skip;
+    while (transfer->iov_left > 0 && bytes >= transfer->iov_next->iov_len) {
+        bytes -= transfer->iov_next->iov_len;
+        transfer->iov_next++;
+        transfer->iov_left--;
+    }
+    transfer->iov_skip = bytes;
+}
+
+/* Makes io the step for what is left: reads are rounded outward, writes fit. */
+static void bounce_step(struct transfer *transfer)
+{
+    int64_t start = transfer->offset + (int64_t)transfer->done;
+    uint64_t length = transfer->total - transfer->done;
+
+    transfer->skip = transfer_is_read(transfer) ? (uint64_t)start % transfer->alignment : 0;
+    length += transfer->skip;
+    if (length > transfer->bounce_size)
+        length = transfer->bounce_size;
+    if (transfer_is_read(transfer))
+        length = (length + transfer->alignment - 1) / transfer->alignment * transfer->alignment;
+    else
+        bounce_copy(transfer, transfer->bounce, length);
+    transfer->io.opcode = step_opcode_scalar(transfer);
+    transfer->io.buf = transfer->bounce;
+    transfer->io.len = length;
+    transfer->io.offset = start - (int64_t)transfer->skip;
+}
+
+void transfer_set_bounce(struct transfer *transfer, void *memory, uint64_t size)
+{
+    if (transfer->iov_left == 0) {
+        transfer->single = (struct iovec){transfer->io.buf, transfer->io.len};
+        transfer->iov_next = &transfer->single;
+        transfer->iov_left = 1;
+    }
+    transfer->bounce = memory;
+    transfer->bounce_size = size;
+    bounce_step(transfer);
+}
+
+/* What came of a step's bytes, which are in the buffer or were. */
+static enum transfer_verdict bounce_advance(struct transfer *transfer, uint64_t bytes)
+{
+    uint64_t left = transfer->total - transfer->done;
+    bool reading = transfer_is_read(transfer);
+    bool whole = bytes == transfer->io.len;
+    uint64_t useful = bytes - bytes % transfer->alignment;
+
+    if (reading) {
+        useful = bytes > transfer->skip ? bytes - transfer->skip : 0;
+        if (useful > left)
+            useful = left;
+        bounce_copy(transfer, transfer->bounce + transfer->skip, useful);
+    }
+    bounce_pass(transfer, useful);
+    if (transfer->done == transfer->total ||
+        (reading && !whole && file_ends_by(transfer->io.fd, transfer->io.offset + (int64_t)bytes)))
+        return transfer_end(transfer, (int64_t)transfer->done, 0);
+    /* As in continue_after: once may be an accident. */
+    if (useful == 0 && transfer->stalls++ > 0) {
+        if (reading)
+            return transfer_end(transfer, (int64_t)transfer->done, 0);
+        transfer_fail(transfer, -EIO);
+        return TRANSFER_DONE;
+    }
+    if (useful > 0)
+        transfer->stalls = 0;
+    bounce_step(transfer);
+    return TRANSFER_AGAIN;
+}
+
+/* --- the verdict ---------------------------------------------------------------------------- */
+
 enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_result)
 {
     uint64_t left = transfer->total - transfer->done;
 
-    if (step_result == (int64_t)left)
+    if (transfer->bounce != NULL)
+        left = transfer->io.len;
+    else if (step_result == (int64_t)left)
         return transfer_end(transfer, (int64_t)transfer->total, 0);
     if (step_result == -EINTR)
         return TRANSFER_AGAIN;
@@ -169,5 +276,7 @@ enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_r
         transfer_fail(transfer, -EIO);
         return TRANSFER_DONE;
     }
+    if (transfer->bounce != NULL)
+        return bounce_advance(transfer, (uint64_t)step_result);
     return continue_after(transfer, (uint64_t)step_result);
 }

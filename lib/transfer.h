@@ -29,8 +29,14 @@ struct transfer {
     uint8_t opcode;     /* of the operation; io.opcode is that of the step */
     uint8_t stalls;     /* steps in a row that moved nothing that counts */
     uint8_t laters;     /* times that the kernel took it and then said EAGAIN */
-    uint8_t phase;      /* of a write in its file's gate */
-    bool entered;       /* it is let in, file_op_enter: file_op_end is owed */
+
+    /* With a bounce buffer io is always a scalar transfer of it, and the vectors below are where
+     * its bytes come from or go to; one buffer is one vector. */
+    char *bounce;         /* NULL: none */
+    uint64_t bounce_size; /* bytes, a multiple of alignment */
+    uint64_t skip;        /* bytes of the step before those that were asked for */
+    uint64_t iov_skip;    /* bytes of iov_next[0] that are done */
+    struct iovec single;
 
     /* Valid once transfer_advance() or transfer_fail() ended it. */
     int32_t error;  /* 0, or the negated errno that made it short or failed */
@@ -47,7 +53,7 @@ enum transfer_verdict {
  * result. */
 #define TRANSFER_LATERS_MAX 100
 
-/* The most vectors of one operation (IOV_MAX of Linux). */
+/* The most vectors of one step (IOV_MAX of Linux). */
 #define TRANSFER_IOV_MAX 1024
 
 /* Sets up a transfer of nothing, then of one buffer or of vectors; total is the sum of their
@@ -65,6 +71,9 @@ static inline void transfer_init(struct transfer *transfer, uint8_t opcode, int 
 void transfer_set_buffer(struct transfer *transfer, void *buffer, uint64_t length);
 void transfer_set_vectors(struct transfer *transfer, const struct iovec *iov, uint64_t count,
                           uint64_t total);
+
+/* Lets it go through a bounce buffer, aligned as the file wants it. Before the first step only. */
+void transfer_set_bounce(struct transfer *transfer, void *memory, uint64_t size);
 
 /* Moves the start: for appends, whose offset is known last. Before the first step only. */
 void transfer_set_offset(struct transfer *transfer, int64_t offset);

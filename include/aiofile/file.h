@@ -6,9 +6,18 @@
  * Blocking calls run on the caller's thread as one system call each (more only where the kernel
  * moved a part). Asynchronous ones go through a queue: see queue.h.
  *
- * In this version offset, length and memory of every transfer on a direct file must fit the
- * alignments that aio_file_info() gives; what does not fit is -EINVAL, and the log names the
- * alignment. Memory from buffer.h fits. A file opened with AIO_DIRECT_NEVER takes anything.
+ * Offset, length and memory of a transfer are any. On a direct file there are two roads:
+ *
+ *   direct      offset and length are multiples of the direct alignment that aio_file_info() gives
+ *               (reads: of the required one). Memory that is not aligned goes through a fixed pool
+ *               of bounce buffers; memory from buffer.h needs none. Unaligned reads are direct too,
+ *               rounded outward through a bounce buffer.
+ *   page cache  unaligned writes, through a second descriptor of the file without O_DIRECT; the
+ *               size stays exact. Reads that meet such writes before the next sync follow them.
+ *
+ * Handles of one file in one process know of each other: what must not overlap in time on one page
+ * does not, whichever handle it comes through. Other processes are not seen. Block devices have no
+ * second road unless options->unaligned asks for it.
  *
  * Threads: every call may come from any thread, at any time, on one handle, except that
  * aio_file_close() must be the last. None may come from a signal handler, and a thread must not be
@@ -21,6 +30,7 @@
 #ifndef AIOFILE_FILE_H
 #define AIOFILE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -39,16 +49,30 @@ struct aio_file;
 /* Whether the file is to be opened with O_DIRECT. */
 enum aio_direct {
     AIO_DIRECT_REQUIRED = 0,  /* refuse to open without */
-    AIO_DIRECT_STRICT = 1,    /* refuse emulated direct I/O too: not in this version */
+    AIO_DIRECT_STRICT = 1,    /* refuse emulated direct I/O too: see AIO_DIRECT_EMULATED */
     AIO_DIRECT_PREFERRED = 2, /* where the file system refuses, use the page cache and say so */
     AIO_DIRECT_NEVER = 3,     /* always the page cache */
 };
 
 /* What becomes of a transfer that does not fit the alignment. */
 enum aio_unaligned {
-    AIO_UNALIGNED_DEFAULT = 0,    /* in this version the same as REJECT */
-    AIO_UNALIGNED_REJECT = 1,     /* -EINVAL */
-    AIO_UNALIGNED_PAGE_CACHE = 2, /* through the page cache: not in this version */
+    AIO_UNALIGNED_DEFAULT = 0,    /* reads through a bounce buffer; writes through the page cache,
+                                     but -EINVAL on block devices */
+    AIO_UNALIGNED_REJECT = 1,     /* -EINVAL, misaligned memory too; the log names the alignment */
+    AIO_UNALIGNED_PAGE_CACHE = 2, /* as DEFAULT, on block devices too. Other writers of the device
+                                     must then do the same, or stay away. */
+};
+
+/* Flags of struct aio_file_options. */
+enum {
+    AIO_FILE_SYNC_AT_OPEN = 1 << 0,   /* fsync(2) before the open returns: what a process that died
+                                         had only in the page cache is on the disk before it is
+                                         read */
+    AIO_FILE_SYNC_DIRECTORY = 1 << 1, /* if the open created the file, fsync(2) of its directory
+                                         before it returns: a crash does not take the name back */
+    AIO_FILE_PAGE_CACHE_NOW = 1 << 2, /* open the second descriptor with the file, not when first
+                                         needed: for who changes uid or root later, or has no
+                                         descriptor to spare then */
 };
 
 /* How to open. Start from AIO_FILE_OPTIONS_INIT. */
@@ -60,17 +84,23 @@ struct aio_file_options {
     uint32_t depth;          /* slots of the private queue; 0 means 64 */
     uint32_t alignment;      /* bytes: the direct alignment, a power of two from the required one
                                 up; 0 means the preferred one */
-    uint32_t reserved;       /* 0 */
+    uint32_t flags;          /* AIO_FILE_* flags */
     struct aio_queue *queue; /* what aio_file_queue() gives; NULL: a private one, made when asked
                                 for. Must outlive the file. */
-    uint64_t grow_ahead;     /* 0; extending the file in steps comes with a later version */
+    uint64_t grow_ahead;     /* bytes, 0 for none: a write that would extend the file extends it by
+                                so many more first, so that direct writes behind each other run in
+                                parallel. Cut off again by the last close of such a handle; a crash
+                                leaves zeros at the end. Not with O_APPEND, nor on devices. */
     aio_log_fn log;          /* NULL: no log */
     void *log_context;       /* handed to log */
+    uint32_t memory_alignment; /* bytes: of memory, a power of two from what the file requires up;
+                                  0 means what the file requires */
+    uint32_t reserved;         /* 0 */
 };
 
 #define AIO_FILE_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(struct aio_file_options), 0, 0, 0, 0, 0, 0, NULL, 0, NULL, NULL                     \
+        sizeof(struct aio_file_options), 0, 0, 0, 0, 0, 0, NULL, 0, NULL, NULL, 0, 0               \
     }
 
 /*
@@ -204,6 +234,59 @@ AIO_API off_t aio_file_seek(struct aio_file *file, off_t offset, int whence);
  */
 AIO_API int aio_file_truncate(struct aio_file *file, off_t length);
 
+/* A mode of aio_file_allocate() beside those of fallocate(2): writes zeros into the range, and
+ * extends the file to its end. Overwriting written blocks is what durable writes do fastest:
+ * allocated but unwritten ones cost a change of metadata each. */
+#define AIO_ALLOCATE_WRITE_ZEROS 0x40000000
+
+/*
+ * Allocates, frees or zeroes a range, as fallocate(2), alone on the file as a truncate.
+ *
+ * mode            0, FALLOC_FL_* of <linux/falloc.h> as the file system has them, or
+ *                 AIO_ALLOCATE_WRITE_ZEROS alone.
+ * offset, length  bytes, of any alignment; length > 0.
+ *
+ * May block until the handle's writes in flight are done, and for as long as the file system takes;
+ * WRITE_ZEROS for as long as writing takes.
+ *
+ * Returns 0, or
+ *   -EINVAL      file NULL, offset negative, length not positive, WRITE_ZEROS with another bit, or
+ *                a combination of modes that fallocate(2) refuses.
+ *   -EBADF       not open for writing.
+ *   -EFBIG       offset + length is beyond what a file can have.
+ *   -EOPNOTSUPP  the file system does not have this mode: AIO_ALLOCATE_WRITE_ZEROS works on all.
+ *   -EDEADLK     called in a callback.
+ *   -ENOSPC      no room. With WRITE_ZEROS part of the range may have been written.
+ *   -EIO ...     also the error of an earlier failed sync.
+ *
+ * Source: fallocate(2).
+ */
+AIO_API int aio_file_allocate(struct aio_file *file, int mode, off_t offset, off_t length);
+
+/*
+ * Locks the whole file, beyond its end too, against other open file descriptions: other processes
+ * and other handles of this process. An open-file-description lock (fcntl(2)): closing another
+ * descriptor of the file does not drop it, closing this handle does. Advisory. A lock that is held
+ * changes its type; in that, another one may get it first.
+ *
+ * type  F_RDLCK (shared; the file must be open for reading), F_WRLCK (exclusive; for writing) or
+ *       F_UNLCK.
+ * wait  whether to block until the lock can be had.
+ *
+ * Any thread. A wait is ended by a signal whose handler was installed without SA_RESTART.
+ *
+ * Returns 0, or
+ *   -EINVAL   file NULL, or an unknown type.
+ *   -EAGAIN   somebody else has it, and wait is false.
+ *   -EBADF    not open for what the type needs.
+ *   -EINTR    a signal ended the wait.
+ *   -EDEADLK  wait is true, in a callback.
+ *   -ENOLCK   the system has no more locks.
+ *
+ * Source: fcntl(2), "Open file description locks".
+ */
+AIO_API int aio_file_lock(struct aio_file *file, int type, bool wait);
+
 /*
  * Makes durable every write that was submitted or returned before the call: it waits for those in
  * flight, then calls fsync(2) or fdatasync(2).
@@ -243,6 +326,10 @@ enum aio_direct_granted {
     AIO_DIRECT_OFF = 0,     /* not asked for */
     AIO_DIRECT_GRANTED = 1, /* O_DIRECT is in force */
     AIO_DIRECT_REFUSED = 2, /* asked for, refused; the page cache is used */
+    /* O_DIRECT is accepted, but the file system copies through memory of its own, or does not say
+     * that it does not: btrfs for files with checksums, tmpfs, FUSE, overlayfs. Everything works,
+     * alignments are kept; only the speed is that of the page cache. */
+    AIO_DIRECT_EMULATED = 3,
 };
 
 /* What the handle is. Set size to sizeof(struct aio_file_info) before the call. */
@@ -263,6 +350,20 @@ struct aio_file_info {
     int32_t sync_error;           /* 0, or the negated errno of a failed sync */
     uint32_t inflight;            /* submitted operations of this file without a result, or whose
                                      callback runs */
+
+    /* Transfers begun, blocking and submitted, by road. A bounced one is direct. */
+    uint64_t direct_reads;
+    uint64_t direct_writes;
+    uint64_t bounced_reads;
+    uint64_t bounced_writes;
+    uint64_t cached_reads; /* of a file that is not direct: all */
+    uint64_t cached_writes;
+
+    uint32_t read_alignment;        /* bytes: the same as required_alignment, for reads */
+    uint32_t atomic_write_min;      /* bytes: least write that the file can do untorn; 0: none, or
+                                       the kernel does not tell */
+    uint32_t atomic_write_max;      /* bytes: largest such write */
+    uint32_t atomic_write_segments; /* vectors of such a write */
 };
 
 /*

@@ -74,18 +74,19 @@ enum aio_opcode {
     AIO_OP_APPENDV,  /* the same: iov, len vectors */
     AIO_OP_SYNC,     /* fsync: covers every write that had completed before it was submitted */
     AIO_OP_DATASYNC, /* fdatasync, likewise */
-    AIO_OP_TRUNCATE, /* ftruncate to offset; aio_file_execute() only in this version */
-    AIO_OP_ALLOCATE, /* fallocate: not in this version */
+    AIO_OP_TRUNCATE, /* aio_file_truncate() to offset */
+    AIO_OP_ALLOCATE, /* aio_file_allocate(): mode, offset, len bytes */
 };
 
-/* Flags of struct aio_op. All but WAITED are refused with -EOPNOTSUPP in this version. */
+/* Flags of struct aio_op. */
 enum {
-    AIO_OP_DSYNC = 1 << 0,  /* the data is on the device when the write completes */
-    AIO_OP_NOWAIT = 1 << 1, /* -EAGAIN rather than block */
-    AIO_OP_HIPRI = 1 << 2,  /* polled completion */
-    AIO_OP_ATOMIC = 1 << 3, /* untorn write */
+    AIO_OP_DSYNC = 1 << 0,  /* on writes: the data is on the device when the write completes */
+    AIO_OP_NOWAIT = 1 << 1, /* -EAGAIN rather than block: not in this version, -EOPNOTSUPP */
+    AIO_OP_HIPRI = 1 << 2,  /* polled completion: not in this version, -EOPNOTSUPP */
+    AIO_OP_ATOMIC = 1 << 3, /* untorn write: not in this version, -EOPNOTSUPP */
     AIO_OP_DRAIN = 1 << 4,  /* on syncs: covers every write submitted before it */
-    AIO_OP_LINK = 1 << 5,   /* the next op of the batch starts when this one succeeded */
+    AIO_OP_LINK = 1 << 5,   /* the next op of the batch starts when this one succeeded: not in this
+                               version, -EOPNOTSUPP */
     AIO_OP_WAITED = 1 << 6, /* the result is for aio_queue_wait() alone, not for reap */
 };
 
@@ -131,7 +132,7 @@ struct aio_op {
     uint64_t len;                /* bytes, or vectors */
     int64_t offset;              /* bytes from the start of the file */
     uint32_t priority;           /* 0; I/O priorities come with a later version */
-    uint32_t reserved1;          /* 0 */
+    uint32_t mode;               /* of ALLOCATE, as for aio_file_allocate(); else 0 */
     uint64_t deadline;           /* 0; nanoseconds from submit, with a later version */
     aio_complete_fn on_complete; /* NULL: the result is taken by wait or reap */
     void *context;               /* handed back in the completion */

@@ -1,0 +1,779 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file_road.c - which way an operation takes, and past whom.
+ *
+ *   prepare   arguments and direction -> a transfer
+ *   enter     stage by stage, waiting where it must:
+ *
+ *     BEGIN ---> GROW       the file is to be extended ahead first: alone, then from BEGIN again
+ *       |
+ *       +------> PLACE      an append has the end: it learns its place
+ *       |          |
+ *       +------> ROAD       the range is known, and with it the road and the lanes of the gate
+ *                  |
+ *                MEMORY     a bounce buffer, if need be
+ *                  |
+ *                 GO        descriptor and steps of the transfer
+ *
+ *   leave     gives everything up, in whatever order
+ *
+ * A blocking call waits as a thread, a submitted operation without one: whoever makes room for it
+ * hands it to a worker, which goes on at the stage where it stands.
+ *
+ * Locks are taken in the order end, lanes, bounce memory, cursor; an append's place is looked up
+ * with the end held, so that no truncate comes between.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "errno_guard.h"
+#include "file_state.h"
+#include "queue_state.h"
+
+/* --- what came in --------------------------------------------------------------------------- */
+
+static void start_came_in(struct file_pass *pass)
+{
+    pass->came_in = true;
+    workers_submit(&pass->job);
+}
+
+/* Hands submitted operations that came through the gate to the workers. */
+static void start_passes(struct gate_pass *came_in)
+{
+    while (came_in != NULL) {
+        struct gate_pass *next = came_in->next;
+
+        start_came_in((struct file_pass *)((char *)came_in - offsetof(struct file_pass, gate)));
+        came_in = next;
+    }
+}
+
+/* Returns whether it is inside. A child's copy of a handle meets nobody. */
+static bool enter_gate(struct aio_file *file, struct file_pass *pass, uint64_t lanes,
+                       enum gate_manner manner)
+{
+    enum gate_turn turn = GATE_IN_TURN;
+    struct gate_pass *came_in;
+    bool inside;
+
+    if (lanes == 0 || file_is_inherited(file))
+        return true;
+    if (pass->patience == PATIENCE_CALLBACK && manner == GATE_SHARED)
+        turn = GATE_CALLBACK;
+    else if (((pass->gate.shared | pass->gate.alone) & GATE_END) != 0)
+        turn = GATE_HAS_END;
+    inside = gate_enter(&file->inode->gate, &pass->gate, lanes, manner, turn, &came_in);
+    start_passes(came_in);
+    return inside;
+}
+
+static void leave_gate(struct aio_file *file, struct file_pass *pass)
+{
+    if ((pass->gate.shared | pass->gate.alone) != 0)
+        start_passes(gate_leave(&file->inode->gate, &pass->gate));
+}
+
+/* --- prepare -------------------------------------------------------------------------------- */
+
+static bool is_append(uint8_t opcode)
+{
+    return opcode == AIO_OP_APPEND || opcode == AIO_OP_APPENDV;
+}
+
+static bool is_vectors(uint8_t opcode)
+{
+    return opcode == AIO_OP_READV || opcode == AIO_OP_WRITEV || opcode == AIO_OP_APPENDV;
+}
+
+static int check_vectors(const struct aio_file *file, const struct iovec *iov, uint64_t count,
+                         bool reads, uint64_t *total, bool *fits)
+{
+    uint32_t length_alignment = reads ? file->alignment.read : file->alignment.required;
+    uint64_t odd = 0;
+
+    *total = 0;
+    if (count > INT32_MAX || (iov == NULL && count > 0))
+        return -EINVAL;
+    for (uint64_t index = 0; index < count; index++) {
+        uint64_t length = iov[index].iov_len;
+
+        if (length == 0)
+            continue;
+        if (iov[index].iov_base == NULL || length > SSIZE_MAX - *total)
+            return -EINVAL;
+        odd |= ((uintptr_t)iov[index].iov_base & (file->alignment.memory - 1)) |
+               (length & (length_alignment - 1));
+        *total += length;
+    }
+    *fits = odd == 0;
+    return 0;
+}
+
+static int check_direction(const struct aio_file *file, const struct transfer *transfer)
+{
+    if (transfer_is_read(transfer))
+        return file->readable ? 0 : -EBADF;
+    return file->writable ? file_sync_error(file) : -EBADF;
+}
+
+/* The smallest grain at which a read or a write of this file can be direct. */
+static uint32_t grain_of(const struct aio_file *file, const struct transfer *transfer)
+{
+    return transfer_is_read(transfer) ? file->alignment.read : file->alignment.required;
+}
+
+static int prepare_transfer(struct aio_file *file, const struct aio_op *op,
+                            struct transfer *transfer, struct file_pass *pass)
+{
+    int64_t offset = is_append(op->opcode) ? 0 : op->offset;
+    uint64_t total = op->len;
+    int error;
+
+    transfer_init(transfer, op->opcode, file->fd, offset);
+    transfer->alignment = grain_of(file, transfer);
+    error = check_direction(file, transfer);
+    if (error != 0)
+        return error;
+    if (is_vectors(op->opcode)) {
+        error = check_vectors(file, op->iov, op->len, transfer_is_read(transfer), &total,
+                              &pass->memory_fits);
+        if (error != 0)
+            return error;
+        transfer_set_vectors(transfer, op->iov, op->len, total);
+    } else {
+        if (total > SSIZE_MAX || (op->buf == NULL && total > 0))
+            return -EINVAL;
+        pass->memory_fits = ((uintptr_t)op->buf & (file->alignment.memory - 1)) == 0;
+        transfer_set_buffer(transfer, op->buf, total);
+    }
+    return offset < 0 || total > (uint64_t)(INT64_MAX - offset) ? -EINVAL : 0;
+}
+
+/* Truncates and allocations: offset and total say of what. */
+static int prepare_space(struct aio_file *file, const struct aio_op *op, struct transfer *transfer,
+                         struct file_pass *pass)
+{
+    transfer_init(transfer, op->opcode, file->fd, op->offset);
+    transfer->total = op->len;
+    pass->mode = op->mode;
+    if (!file->writable)
+        return op->opcode == AIO_OP_TRUNCATE ? -EINVAL : -EBADF;
+    if (op->offset < 0)
+        return -EINVAL;
+    if (op->opcode == AIO_OP_ALLOCATE) {
+        if (op->len == 0 || op->len > INT64_MAX ||
+            ((op->mode & AIO_ALLOCATE_WRITE_ZEROS) != 0 && op->mode != AIO_ALLOCATE_WRITE_ZEROS))
+            return -EINVAL;
+        if (op->len > (uint64_t)(INT64_MAX - op->offset))
+            return -EFBIG;
+    }
+    return file_sync_error(file);
+}
+
+int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer *transfer,
+                 struct file_pass *pass)
+{
+    int error;
+
+    *pass = (struct file_pass){.stage = STAGE_BEGIN};
+    switch (op->opcode) {
+    case AIO_OP_NOP:
+        transfer_init(transfer, AIO_OP_NOP, -1, 0);
+        return 0;
+    case AIO_OP_SYNC:
+    case AIO_OP_DATASYNC:
+        transfer_init(transfer, op->opcode, file->inode->sync_fd, 0);
+        pass->drains = (op->flags & AIO_OP_DRAIN) != 0;
+        pass->wants_workers = pass->drains;
+        return file_sync_error(file);
+    case AIO_OP_TRUNCATE:
+    case AIO_OP_ALLOCATE:
+        pass->wants_workers = true;
+        return prepare_space(file, op, transfer, pass);
+    default:
+        error = prepare_transfer(file, op, transfer, pass);
+        break;
+    }
+    if (error != 0)
+        return error;
+    if ((op->flags & AIO_OP_DSYNC) != 0)
+        transfer->io.rw_flags |= RWF_DSYNC;
+    pass->wants_workers =
+        transfer_is_write(transfer) || !pass->memory_fits || file->device ||
+        ((transfer->offset | (int64_t)transfer->total) & (file->alignment.read - 1)) != 0;
+    return 0;
+}
+
+/* --- an append's place ---------------------------------------------------------------------- */
+
+/* Where the file ends now, whatever became of earlier appends, but behind those in flight. Returns
+ * 0 or a negated errno. */
+static int append_place(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    struct inode *inode = file->inode;
+    off_t end;
+    int error = 0;
+
+    file_lock(file, &inode->place_lock);
+    end = file_end(file);
+    if (end < 0)
+        error = (int)end;
+    else if (!file_is_inherited(file) && inode->appends_inflight > 0 && inode->append_end > end)
+        end = inode->append_end;
+    if (error == 0 && transfer->total > (uint64_t)(INT64_MAX - end))
+        error = -EFBIG;
+    if (error == 0) {
+        transfer_set_offset(transfer, end);
+        inode->append_end = end + (off_t)transfer->total;
+        inode->appends_inflight++;
+        pass->placed = true;
+    }
+    file_unlock(file, &inode->place_lock);
+    return error;
+}
+
+static void give_up_place(struct aio_file *file, struct file_pass *pass)
+{
+    if (!pass->placed)
+        return;
+    pass->placed = false;
+    file_lock(file, &file->inode->place_lock);
+    file->inode->appends_inflight--;
+    file_unlock(file, &file->inode->place_lock);
+}
+
+/* Whether an append, wherever its place will be, would extend a file that is extended ahead. */
+static bool append_must_grow(struct aio_file *file, const struct transfer *transfer)
+{
+    struct inode *inode = file->inode;
+    off_t end = file_end(file);
+
+    if (end < 0 || file_is_inherited(file))
+        return false;
+    file_lock(file, &inode->place_lock);
+    if (inode->appends_inflight > 0 && inode->append_end > end)
+        end = inode->append_end;
+    file_unlock(file, &inode->place_lock);
+    return transfer->total <= (uint64_t)(INT64_MAX - end) &&
+           file_must_grow(file, end + (off_t)transfer->total);
+}
+
+static bool must_grow(struct aio_file *file, const struct transfer *transfer)
+{
+    if (file->grow_ahead == 0 || !transfer_is_write(transfer) || transfer->total == 0)
+        return false;
+    if (is_append(transfer->opcode))
+        return append_must_grow(file, transfer);
+    return file_must_grow(file, transfer->offset + (off_t)transfer->total);
+}
+
+/* --- the road ------------------------------------------------------------------------------- */
+
+static int tell_misfit(const struct aio_file *file, const struct transfer *transfer,
+                       uint32_t alignment)
+{
+    uint64_t odd_length = transfer->total & (alignment - 1);
+    bool offset_fits = (transfer->offset & (alignment - 1)) == 0;
+    const char *what = "memory address";
+    uint64_t value = (uintptr_t)transfer->io.buf;
+
+    if (odd_length != 0) {
+        what = "length";
+        value = transfer->total;
+    } else if (!offset_fits) {
+        what = "offset";
+        value = (uint64_t)transfer->offset;
+    } else {
+        alignment = file->alignment.memory;
+    }
+    log_say(&file->log, AIO_LOG_ERROR,
+            "%s %llu is not a multiple of %u bytes, which this direct file needs for it: align it "
+            "(aio_file_info gives the alignments, aio_buffer_alloc aligned memory), or open %s",
+            what, (unsigned long long)value, alignment,
+            file->unaligned == AIO_UNALIGNED_REJECT
+                ? "without AIO_UNALIGNED_REJECT"
+                : "the device with AIO_UNALIGNED_PAGE_CACHE or AIO_DIRECT_NEVER");
+    return -EINVAL;
+}
+
+/* The descriptor for the page cache; negated errno. */
+int file_page_cache_fd(struct aio_file *file)
+{
+    ERRNO_GUARD;
+    int fd = atomic_load_explicit(&file->page_cache_fd, memory_order_relaxed);
+
+    if (!file->direct)
+        return file->fd;
+    if (fd >= 0)
+        return fd;
+    fd = inode_page_cache_fd(file->inode, file->fd);
+    if (fd >= 0) {
+        atomic_store_explicit(&file->page_cache_fd, fd, memory_order_relaxed);
+        return fd;
+    }
+    log_say(&file->log, AIO_LOG_ERROR,
+            "the file cannot be opened a second time, for the page cache (%s): open it with "
+            "AIO_FILE_PAGE_CACHE_NOW before changing user or root, mount /proc, or align what "
+            "is written",
+            strerrorname_np(-fd));
+    return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : -EINVAL;
+}
+
+static bool fits(const struct transfer *transfer, uint32_t alignment)
+{
+    return (((uint64_t)transfer->offset | transfer->total) & (alignment - 1)) == 0;
+}
+
+/* Whether rounding outward would leave the numbers that offsets have. */
+static bool at_the_end_of_numbers(const struct transfer *transfer)
+{
+    return transfer->offset > INT64_MAX - (int64_t)transfer->total - (int64_t)BOUNCE_SIZE;
+}
+
+static int choose_for_read(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    bool aligned = fits(transfer, file->alignment.read);
+
+    if (!file->direct) {
+        pass->cached = true;
+    } else if (file->unaligned == AIO_UNALIGNED_REJECT && !(aligned && pass->memory_fits)) {
+        /* A file may end anywhere, and whoever reads to its end stands at an offset that fits
+         * nothing: there is nothing to read from there on, which is no error. */
+        if (pass->memory_fits && (transfer->total & (file->alignment.read - 1)) == 0 &&
+            file_end(file) <= transfer->offset)
+            return FILE_STEP_DONE;
+        return tell_misfit(file, transfer, file->alignment.read);
+    } else if ((unsynced_meets(&file->inode->unsynced, transfer->offset, transfer->total) ||
+                (!aligned && at_the_end_of_numbers(transfer))) &&
+               file_page_cache_fd(file) >= 0) {
+        pass->cached = true;
+    } else {
+        pass->bounced = !aligned || !pass->memory_fits;
+    }
+    return 0;
+}
+
+static int choose_for_write(struct aio_file *file, struct transfer *transfer,
+                            struct file_pass *pass)
+{
+    if (!file->direct || file->append_mode) {
+        pass->cached = true;
+    } else if (fits(transfer, file->direct_alignment)) {
+        pass->bounced = !pass->memory_fits;
+        if (pass->bounced && file->unaligned == AIO_UNALIGNED_REJECT)
+            return tell_misfit(file, transfer, file->direct_alignment);
+    } else if (file->unaligned == AIO_UNALIGNED_REJECT ||
+               (file->device && file->unaligned != AIO_UNALIGNED_PAGE_CACHE)) {
+        return tell_misfit(file, transfer, file->direct_alignment);
+    } else {
+        pass->cached = true;
+    }
+    return 0;
+}
+
+/* Whether a transfer on the cached road must be alone in its lanes: where others go direct. */
+static bool must_be_alone(const struct aio_file *file)
+{
+    return atomic_load_explicit(&file->inode->direct_handles, memory_order_relaxed) > 0;
+}
+
+/* Chooses the road and enters the lanes that it needs. Returns 1 when it is inside, 0 when it
+ * waits, or a negated errno; FILE_STEP_DONE for what has nothing to do. */
+static int enter_road(struct aio_file *file, struct transfer *transfer, struct file_pass *pass,
+                      enum gate_manner *manner, uint64_t *lanes)
+{
+    bool reading = transfer_is_read(transfer);
+    int error;
+
+    *lanes = 0;
+    *manner = GATE_SHARED;
+    if (transfer->total == 0)
+        return 0;
+    error =
+        reading ? choose_for_read(file, transfer, pass) : choose_for_write(file, transfer, pass);
+    if (error != 0)
+        return error;
+    /* Only on a device does a read through the page cache leave harm behind: a page that was read
+     * beside a direct write stays as it was before it. */
+    if (reading && !(file->device && file->unaligned == AIO_UNALIGNED_PAGE_CACHE))
+        return 0;
+    if (pass->cached && must_be_alone(file))
+        *manner = GATE_ALONE;
+    /* What its wait would wait for may be this thread's own to deliver. */
+    if (*manner == GATE_ALONE && pass->patience == PATIENCE_CALLBACK)
+        return -EDEADLK;
+    *lanes = gate_range(transfer->offset, transfer->total);
+    return 0;
+}
+
+/* --- the stages ----------------------------------------------------------------------------- */
+
+static bool is_space(const struct transfer *transfer)
+{
+    return transfer->opcode == AIO_OP_TRUNCATE || transfer->opcode == AIO_OP_ALLOCATE;
+}
+
+static int begin(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    if (is_space(transfer) || pass->drains) {
+        pass->stage = STAGE_GO;
+        return enter_gate(file, pass, GATE_ALL, GATE_ALONE) ? 0 : FILE_STEP_HELD;
+    }
+    /* In a callback, and where extending ahead has failed, the write extends the file by itself. */
+    if (!pass->grown && pass->patience != PATIENCE_CALLBACK && must_grow(file, transfer)) {
+        pass->stage = STAGE_GROW;
+        return enter_gate(file, pass, GATE_ALL, GATE_ALONE) ? 0 : FILE_STEP_HELD;
+    }
+    if (is_append(transfer->opcode) || (file->append_mode && transfer_is_write(transfer))) {
+        if (file->append_mode && pass->patience == PATIENCE_CALLBACK)
+            return -EDEADLK;
+        pass->stage = STAGE_PLACE;
+        return enter_gate(file, pass, GATE_END, file->append_mode ? GATE_ALONE : GATE_SHARED)
+                   ? 0
+                   : FILE_STEP_HELD;
+    }
+    pass->stage = STAGE_ROAD;
+    return 0;
+}
+
+static int take_road(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    enum gate_manner manner;
+    uint64_t lanes;
+    int error = enter_road(file, transfer, pass, &manner, &lanes);
+
+    if (error == FILE_STEP_DONE) {
+        transfer->result = 0;
+        pass->stage = STAGE_INSIDE;
+        return FILE_STEP_DONE;
+    }
+    if (error != 0)
+        return error;
+    pass->stage = STAGE_MEMORY;
+    return enter_gate(file, pass, lanes, manner) ? 0 : FILE_STEP_HELD;
+}
+
+static int take_memory(struct file_pass *pass)
+{
+    int result = 1;
+
+    pass->stage = STAGE_GO;
+    if (pass->bounced && pass->bounce.memory == NULL)
+        result = bounce_get(&pass->bounce, pass->patience == PATIENCE_CALLBACK);
+    if (result < 0)
+        return result;
+    return result > 0 ? 0 : FILE_STEP_HELD;
+}
+
+static void count_road(struct aio_file *file, const struct transfer *transfer,
+                       const struct file_pass *pass)
+{
+    enum stats_counter counter =
+        transfer_is_read(transfer) ? STATS_DIRECT_READS : STATS_DIRECT_WRITES;
+
+    if (pass->bounced)
+        counter += STATS_BOUNCED_READS - STATS_DIRECT_READS;
+    else if (pass->cached)
+        counter += STATS_CACHED_READS - STATS_DIRECT_READS;
+    stats_add(stats_cell(&file->stats), counter, 1);
+}
+
+static int go_transfer(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    bool writing = transfer_is_write(transfer);
+    int fd = file->fd;
+
+    if (pass->cached) {
+        fd = file_page_cache_fd(file);
+        transfer->alignment = 1;
+    }
+    if (fd < 0)
+        return fd;
+    transfer->io.fd = fd;
+    if (pass->bounced)
+        transfer_set_bounce(transfer, pass->bounce.memory, BOUNCE_SIZE);
+    if (pass->cached && writing && transfer->total > 0 && !file_is_inherited(file)) {
+        unsynced_begin_write(&file->inode->unsynced, transfer->offset, transfer->total);
+        pass->marked = true;
+    }
+    count_road(file, transfer, pass);
+    /* The engine's submit would block: in the page cache beside direct handles, or where the file
+     * system makes direct writes something else. */
+    pass->worker = writing && ((pass->cached && (file->direct || file->append_mode)) ||
+                               file->direct_granted == AIO_DIRECT_EMULATED);
+    return 0;
+}
+
+static int go(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    int error = 0;
+
+    pass->stage = STAGE_INSIDE;
+    if (is_space(transfer)) {
+        pass->worker = true;
+    } else if (transfer_is_sync(transfer)) {
+        leave_gate(file, pass); /* all that came before is done; what comes now may run beside */
+        if (!file_is_inherited(file))
+            pass->sync_counts = unsynced_begin_sync(&file->inode->unsynced);
+    } else {
+        error = go_transfer(file, transfer, pass);
+    }
+    if (error != 0)
+        return error;
+    return pass->worker ? FILE_STEP_WORKER : FILE_STEP_ENGINE;
+}
+
+/* Takes all stages that can be taken. Returns a step or a negated errno. */
+static int enter(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    int result = 0;
+
+    while (result == 0) {
+        switch ((enum file_stage)pass->stage) {
+        case STAGE_BEGIN:
+            result = begin(file, transfer, pass);
+            break;
+        case STAGE_GROW:
+            return FILE_STEP_WORKER;
+        case STAGE_PLACE:
+            pass->stage = STAGE_ROAD;
+            result = append_place(file, transfer, pass);
+            break;
+        case STAGE_ROAD:
+            result = take_road(file, transfer, pass);
+            break;
+        case STAGE_MEMORY:
+            result = take_memory(pass);
+            break;
+        case STAGE_GO:
+            return go(file, transfer, pass);
+        case STAGE_INSIDE:
+            return FILE_STEP_DONE;
+        }
+    }
+    return result;
+}
+
+/* --- leave ---------------------------------------------------------------------------------- */
+
+/* Keeps what a sync of the kernel's has lost; see aio_file_sync. */
+static void sync_failed(struct aio_file *file, int error)
+{
+    static const int nothing_lost[] = {EINVAL, EROFS, EBADF, ENOSYS, EAGAIN, EINTR, ENOMEM};
+
+    /* The descriptor cannot be synced, or the sync has not reached its writes. */
+    for (unsigned index = 0; index < sizeof(nothing_lost) / sizeof(nothing_lost[0]); index++)
+        if (error == -nothing_lost[index])
+            return;
+    inode_sync_failed(file->inode, error);
+    /* What the cache holds may not be on the disk: later reads are to show what is. */
+    posix_fadvise(file->inode->sync_fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+/* The kernel tells a descriptor of a writeback error once. Of two syncs at the same time only one
+ * may have been told: neither may say that all is well. */
+static void end_sync(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    if (pass->sync_counts)
+        unsynced_end_sync(&file->inode->unsynced, transfer->result >= 0);
+    pass->sync_counts = false;
+    if (transfer->result < 0)
+        sync_failed(file, (int)transfer->result);
+    else
+        transfer->result = file_sync_error(file);
+    transfer->error = (int32_t)transfer->result;
+}
+
+/* Gives up what is held. Nothing of it is asked for in vain: each wait has ended. */
+static void give_up(struct aio_file *file, struct file_pass *pass)
+{
+    if (pass->marked)
+        unsynced_end_write(&file->inode->unsynced);
+    pass->marked = false;
+    if (pass->bounce.memory != NULL) {
+        struct bounce_pass *next = bounce_put(&pass->bounce);
+
+        if (next != NULL)
+            start_came_in((struct file_pass *)((char *)next - offsetof(struct file_pass, bounce)));
+    }
+    give_up_place(file, pass);
+    leave_gate(file, pass);
+}
+
+/* A write's sync, by DSYNC or the descriptor's flags, through the page cache: the error may be one
+ * that only this call is told of. */
+static bool lost_by_write(const struct transfer *transfer, const struct file_pass *pass)
+{
+    return pass->cached && (transfer->io.rw_flags & RWF_DSYNC) != 0 && transfer->error == -EIO;
+}
+
+void file_leave(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    off_t limit = atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed);
+
+    if (transfer_is_sync(transfer) && pass->stage == STAGE_INSIDE) {
+        end_sync(file, transfer, pass);
+    } else if (transfer_is_write(transfer) && transfer->result > 0) {
+        file_reached(file, transfer->offset + transfer->result);
+        if (lost_by_write(transfer, pass))
+            sync_failed(file, transfer->error);
+    } else if (transfer_is_read(transfer) && limit >= 0 && transfer->result > 0 &&
+               transfer->result > limit - transfer->offset) {
+        /* What lies behind was only made ahead. */
+        transfer->result = limit > transfer->offset ? limit - transfer->offset : 0;
+    }
+    give_up(file, pass);
+}
+
+/* --- execute -------------------------------------------------------------------------------- */
+
+static void execute_steps(const struct engine_ops *ops, struct engine *engine,
+                          struct transfer *transfer)
+{
+    enum transfer_verdict verdict;
+
+    do {
+        verdict = transfer_advance(transfer, ops->execute(engine, &transfer->io));
+    } while (verdict == TRANSFER_AGAIN);
+    if (verdict == TRANSFER_LATER) /* nothing of ours is in flight that could make room */
+        transfer_fail(transfer, -EAGAIN);
+}
+
+/*
+ * O_APPEND: the kernel finds the end, so that writers in other processes that do the same never
+ * meet. RWF_APPEND with no offset writes there and moves the descriptor's position behind it, which
+ * tells the place; whoever is here has the end alone.
+ */
+static void write_append_mode(const struct engine_ops *ops, struct engine *engine,
+                              struct transfer *transfer)
+{
+    enum transfer_verdict verdict;
+    off_t end;
+
+    transfer->io.rw_flags |= RWF_APPEND;
+    do {
+        transfer->io.offset = -1;
+        verdict = transfer_advance(transfer, ops->execute(engine, &transfer->io));
+    } while (verdict == TRANSFER_AGAIN);
+    if (verdict == TRANSFER_LATER)
+        transfer_fail(transfer, -EAGAIN);
+    end = lseek(transfer->io.fd, 0, SEEK_CUR);
+    if (transfer->result > 0 && end >= transfer->result)
+        transfer->offset = end - transfer->result;
+}
+
+void file_execute(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
+                  struct transfer *transfer, struct file_pass *pass)
+{
+    if (transfer->opcode == AIO_OP_TRUNCATE)
+        transfer->result = file_set_size(file, transfer->offset);
+    else if (transfer->opcode == AIO_OP_ALLOCATE)
+        transfer->result =
+            file_allocate(file, (int)pass->mode, transfer->offset, (off_t)transfer->total);
+    else if (file->append_mode && transfer_is_write(transfer) && transfer->total > 0)
+        write_append_mode(ops, engine, transfer);
+    else
+        execute_steps(ops, engine, transfer);
+    if (is_space(transfer))
+        transfer->error = (int32_t)transfer->result;
+}
+
+/* Extends the file ahead, alone; the operation then starts anew. That it cannot be extended is for
+ * the write itself to tell. */
+static void grow_and_begin(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    off_t start = is_append(transfer->opcode) ? file_end(file) : transfer->offset;
+
+    if (start >= 0 && transfer->total <= (uint64_t)(INT64_MAX - start))
+        file_grow(file, start + (off_t)transfer->total);
+    leave_gate(file, pass);
+    pass->grown = true;
+    pass->stage = STAGE_BEGIN;
+}
+
+/* --- blocking calls ------------------------------------------------------------------------- */
+
+/* Waits for the gate or for bounce memory. What is waited for may be in flight on any queue. */
+static void wait_for_turn(struct aio_file *file, struct file_pass *pass)
+{
+    queues_hasten_begin(1);
+    if (pass->stage == STAGE_GO && pass->bounced && pass->bounce.memory == NULL)
+        bounce_wait(&pass->bounce);
+    else
+        gate_wait(&file->inode->gate, &pass->gate);
+    queues_hasten_end();
+}
+
+int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    struct thread_cond wakeup;
+    int step;
+
+    pass->patience = reaper_in_callback() ? PATIENCE_CALLBACK : PATIENCE_THREAD;
+    thread_cond_init(&wakeup);
+    pass->gate.wakeup = &wakeup;
+    pass->bounce.wakeup = &wakeup;
+    step = enter(file, transfer, pass);
+    while (step == FILE_STEP_HELD || pass->stage == STAGE_GROW) {
+        if (step == FILE_STEP_HELD)
+            wait_for_turn(file, pass);
+        if (pass->stage == STAGE_GROW)
+            grow_and_begin(file, transfer, pass);
+        step = enter(file, transfer, pass);
+    }
+    thread_cond_destroy(&wakeup);
+    if (step < 0)
+        give_up(file, pass);
+    return step;
+}
+
+/* --- submitted operations ------------------------------------------------------------------- */
+
+int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct file_pass *pass)
+{
+    struct aio_file *file = op->file;
+    int error;
+
+    if (file == NULL || file_is_inherited(file))
+        return -EINVAL;
+    error = file_prepare(file, op, transfer, pass);
+    if (error == 0)
+        inflight_add(&file->inflight);
+    return error;
+}
+
+int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    int step = enter(file, transfer, pass);
+
+    if (step < 0)
+        give_up(file, pass);
+    return step;
+}
+
+int file_op_work(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
+                 struct transfer *transfer, struct file_pass *pass)
+{
+    if (pass->stage == STAGE_GROW) {
+        grow_and_begin(file, transfer, pass);
+        return file_op_enter(file, transfer, pass);
+    }
+    file_execute(file, ops, engine, transfer, pass);
+    return FILE_STEP_DONE;
+}
+
+void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    file_leave(file, transfer, pass);
+}
+
+void file_op_forget(struct aio_file *file)
+{
+    inflight_remove(&file->inflight);
+}
