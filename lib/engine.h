@@ -9,6 +9,7 @@
 #ifndef AIOFILE_LIB_ENGINE_H
 #define AIOFILE_LIB_ENGINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -60,6 +61,10 @@ struct engine_config {
 struct engine_ops {
     const char *name;
     enum aio_engine id;
+
+    /* Whether submit waits for the disk where a write extends its file: such writes are better
+     * executed by a worker. */
+    bool extending_blocks;
 
     /* Makes a context. On success *result is ready for submit; on error (negated errno, with a
      * sentence in the log) nothing is left behind. */

@@ -298,6 +298,9 @@ static int file_set_up(struct aio_file *file, const struct aio_file_options *opt
         error = choose_alignment(file, options);
     if (error == 0)
         error = join_inode(file, options, &status);
+    file->plain = file->direct_granted == AIO_DIRECT_GRANTED && !file->append_mode &&
+                  file->grow_ahead == 0 &&
+                  !(file->device && file->unaligned == AIO_UNALIGNED_PAGE_CACHE);
     return error;
 }
 
@@ -595,8 +598,8 @@ int aio_file_info(struct aio_file *file, struct aio_file_info *result)
     info.syncs = stats_sum(&file->stats, STATS_SYNCS);
     info.sync_error = file_sync_error(file);
     info.inflight = inflight_count(&file->inflight);
-    info.direct_reads = stats_sum(&file->stats, STATS_DIRECT_READS);
-    info.direct_writes = stats_sum(&file->stats, STATS_DIRECT_WRITES);
+    info.direct_reads = info.reads + stats_sum(&file->stats, STATS_DIRECT_READS);
+    info.direct_writes = info.writes + stats_sum(&file->stats, STATS_DIRECT_WRITES);
     info.bounced_reads = stats_sum(&file->stats, STATS_BOUNCED_READS);
     info.bounced_writes = stats_sum(&file->stats, STATS_BOUNCED_WRITES);
     info.cached_reads = stats_sum(&file->stats, STATS_CACHED_READS);

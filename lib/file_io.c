@@ -42,6 +42,37 @@ static ssize_t run(struct aio_file *file, const struct aio_op *op, off_t *where)
     return (ssize_t)transfer.result;
 }
 
+/* --- the short way -------------------------------------------------------------------------- */
+
+/* What fits a plain file: one system call and nothing to prepare. Only what that call left undone
+ * needs a transfer. */
+static ssize_t rest_of(struct aio_file *file, const struct engine_io *io, ssize_t step_result)
+{
+    struct transfer transfer;
+    bool reading = io->opcode == AIO_OP_READ;
+
+    transfer_init(&transfer, io->opcode, io->fd, io->offset);
+    transfer.alignment = reading ? file->alignment.read : file->alignment.required;
+    transfer_set_buffer(&transfer, io->buf, io->len);
+    file_execute_rest(file, &transfer, step_result);
+    return (ssize_t)transfer.result;
+}
+
+static ssize_t execute_plainly(struct aio_file *file, const struct engine_io *io)
+{
+    ssize_t result = file->ops->execute(file->engine, io);
+
+    if (result != (ssize_t)io->len)
+        result = rest_of(file, io, result);
+    count(file, io->opcode == AIO_OP_READ, result);
+    return result;
+}
+
+static bool memory_fits(const struct aio_file *file, const void *memory)
+{
+    return memory != NULL && ((uintptr_t)memory & (file->alignment.memory - 1)) == 0;
+}
+
 /* --- at an offset --------------------------------------------------------------------------- */
 
 static ssize_t run_at(struct aio_file *file, uint8_t opcode, const void *memory, uint64_t len,
@@ -56,12 +87,35 @@ static ssize_t run_at(struct aio_file *file, uint8_t opcode, const void *memory,
 
 ssize_t aio_file_pread(struct aio_file *file, void *buffer, size_t length, off_t offset)
 {
-    return run_at(file, AIO_OP_READ, buffer, length, offset);
+    struct engine_io io = {.opcode = AIO_OP_READ, .buf = buffer, .len = length, .offset = offset};
+
+    if (file == NULL)
+        return -EINVAL;
+    if (!file->readable || !memory_fits(file, buffer) || !file_reads_plainly(file, offset, length))
+        return run_at(file, AIO_OP_READ, buffer, length, offset);
+    io.fd = file->fd;
+    return execute_plainly(file, &io);
 }
 
 ssize_t aio_file_pwrite(struct aio_file *file, const void *buffer, size_t length, off_t offset)
 {
-    return run_at(file, AIO_OP_WRITE, buffer, length, offset);
+    struct engine_io io = {.opcode = AIO_OP_WRITE,
+                           .buf = (void *)(uintptr_t)buffer,
+                           .len = length,
+                           .offset = offset};
+    struct gate_pass pass = {0};
+    ssize_t result;
+
+    if (file == NULL)
+        return -EINVAL;
+    if (!file->writable || file_sync_error(file) != 0 || !memory_fits(file, buffer) ||
+        !file_fits_plainly(file, offset, length, file->direct_alignment) ||
+        !file_try_gate(file, &pass, offset, length))
+        return run_at(file, AIO_OP_WRITE, buffer, length, offset);
+    io.fd = file->fd;
+    result = execute_plainly(file, &io);
+    file_leave_gate(file, &pass);
+    return result;
 }
 
 ssize_t aio_file_preadv(struct aio_file *file, const struct iovec *iov, int iov_count, off_t offset)

@@ -70,6 +70,9 @@ int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct fil
  * is the operation's result. No lock held; does not block for I/O but an fstat(2). */
 int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
 
+/* Whether a transfer that is for an engine would extend its file. */
+bool file_op_extends(struct aio_file *file, const struct transfer *transfer);
+
 /* What a step WORKER wants done. Returns the next step, or a negated errno as file_op_enter(). */
 int file_op_work(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
                  struct transfer *transfer, struct file_pass *pass);

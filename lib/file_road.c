@@ -79,6 +79,30 @@ static void leave_gate(struct aio_file *file, struct file_pass *pass)
         start_passes(gate_leave(&file->inode->gate, &pass->gate));
 }
 
+bool file_try_gate(struct aio_file *file, struct gate_pass *pass, int64_t offset, uint64_t length)
+{
+    struct gate_pass *came_in;
+    bool inside;
+
+    if (file_is_inherited(file))
+        return true;
+    inside = gate_try(&file->inode->gate, pass, gate_range(offset, length), &came_in);
+    if (came_in != NULL)
+        start_passes(came_in);
+    return inside;
+}
+
+void file_leave_gate(struct aio_file *file, struct gate_pass *pass)
+{
+    struct gate_pass *came_in;
+
+    if (pass->shared == 0)
+        return;
+    came_in = gate_leave(&file->inode->gate, pass);
+    if (came_in != NULL)
+        start_passes(came_in);
+}
+
 /* --- prepare -------------------------------------------------------------------------------- */
 
 static bool is_append(uint8_t opcode)
@@ -474,14 +498,18 @@ static int take_memory(struct file_pass *pass)
 static void count_road(struct aio_file *file, const struct transfer *transfer,
                        const struct file_pass *pass)
 {
-    enum stats_counter counter =
+    struct stats_cell *cell = stats_cell(&file->stats);
+    enum stats_counter direct =
         transfer_is_read(transfer) ? STATS_DIRECT_READS : STATS_DIRECT_WRITES;
 
     if (pass->bounced)
-        counter += STATS_BOUNCED_READS - STATS_DIRECT_READS;
+        stats_add(cell, direct + STATS_BOUNCED_READS - STATS_DIRECT_READS, 1);
     else if (pass->cached)
-        counter += STATS_CACHED_READS - STATS_DIRECT_READS;
-    stats_add(stats_cell(&file->stats), counter, 1);
+        stats_add(cell, direct + STATS_CACHED_READS - STATS_DIRECT_READS, 1);
+    else if (pass->patience == PATIENCE_SUBMITTED)
+        stats_add(cell, direct, 1);
+    if ((pass->bounced || pass->cached) && pass->patience != PATIENCE_SUBMITTED)
+        stats_add(cell, direct, UINT64_MAX); /* one less */
 }
 
 static int go_transfer(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
@@ -529,11 +557,35 @@ static int go(struct aio_file *file, struct transfer *transfer, struct file_pass
     return pass->worker ? FILE_STEP_WORKER : FILE_STEP_ENGINE;
 }
 
+/* The short way: what fits a plain file is through with all stages but the gate. Returns a step, or
+ * 0 for what has to take the long way. */
+static int take_short_way(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    if (transfer->opcode == AIO_OP_READ || transfer->opcode == AIO_OP_READV) {
+        if (!file_reads_plainly(file, transfer->offset, transfer->total))
+            return 0;
+        pass->stage = STAGE_INSIDE;
+    } else if (transfer->opcode == AIO_OP_WRITE || transfer->opcode == AIO_OP_WRITEV) {
+        if (!file_fits_plainly(file, transfer->offset, transfer->total, file->direct_alignment))
+            return 0;
+        pass->stage = STAGE_GO;
+        if (!enter_gate(file, pass, gate_range(transfer->offset, transfer->total), GATE_SHARED))
+            return FILE_STEP_HELD;
+        pass->stage = STAGE_INSIDE;
+    } else {
+        return 0;
+    }
+    count_road(file, transfer, pass);
+    return FILE_STEP_ENGINE;
+}
+
 /* Takes all stages that can be taken. Returns a step or a negated errno. */
 static int enter(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     int result = 0;
 
+    if (pass->stage == STAGE_BEGIN && pass->memory_fits)
+        result = take_short_way(file, transfer, pass);
     while (result == 0) {
         switch ((enum file_stage)pass->stage) {
         case STAGE_BEGIN:
@@ -634,15 +686,19 @@ void file_leave(struct aio_file *file, struct transfer *transfer, struct file_pa
 /* --- execute -------------------------------------------------------------------------------- */
 
 static void execute_steps(const struct engine_ops *ops, struct engine *engine,
-                          struct transfer *transfer)
+                          struct transfer *transfer, ssize_t step_result)
 {
-    enum transfer_verdict verdict;
+    enum transfer_verdict verdict = transfer_advance(transfer, step_result);
 
-    do {
+    while (verdict == TRANSFER_AGAIN)
         verdict = transfer_advance(transfer, ops->execute(engine, &transfer->io));
-    } while (verdict == TRANSFER_AGAIN);
     if (verdict == TRANSFER_LATER) /* nothing of ours is in flight that could make room */
         transfer_fail(transfer, -EAGAIN);
+}
+
+void file_execute_rest(struct aio_file *file, struct transfer *transfer, ssize_t step_result)
+{
+    execute_steps(file->ops, file->engine, transfer, step_result);
 }
 
 /*
@@ -679,7 +735,7 @@ void file_execute(struct aio_file *file, const struct engine_ops *ops, struct en
     else if (file->append_mode && transfer_is_write(transfer) && transfer->total > 0)
         write_append_mode(ops, engine, transfer);
     else
-        execute_steps(ops, engine, transfer);
+        execute_steps(ops, engine, transfer, ops->execute(engine, &transfer->io));
     if (is_space(transfer))
         transfer->error = (int32_t)transfer->result;
 }
@@ -755,6 +811,12 @@ int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_
     if (step < 0)
         give_up(file, pass);
     return step;
+}
+
+bool file_op_extends(struct aio_file *file, const struct transfer *transfer)
+{
+    return transfer_is_write(transfer) && transfer->total > 0 &&
+           file_extends(file, transfer->offset + (off_t)transfer->total);
 }
 
 int file_op_work(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,

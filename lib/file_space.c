@@ -66,9 +66,12 @@ int file_set_size(struct aio_file *file, off_t length)
     ERRNO_GUARD;
     int error = cut(file, length);
 
-    if (error == 0 && is_growing(file))
+    if (error != 0)
+        return error;
+    if (is_growing(file))
         set_ends(file, length);
-    return error;
+    atomic_store_explicit(&file->inode->known_end, length, memory_order_relaxed);
+    return 0;
 }
 
 /* --- extending ahead ------------------------------------------------------------------------ */
@@ -79,15 +82,34 @@ bool file_must_grow(const struct aio_file *file, off_t end)
            end > atomic_load_explicit(&file->inode->grown_end, memory_order_relaxed);
 }
 
-void file_reached(struct aio_file *file, off_t end)
+/* Raises an end that is at least least. */
+static void raise_end(atomic_int_fast64_t *known, off_t least, off_t end)
 {
-    atomic_int_fast64_t *logical = &file->inode->logical_end;
-    int_fast64_t known = atomic_load_explicit(logical, memory_order_relaxed);
+    int_fast64_t now = atomic_load_explicit(known, memory_order_relaxed);
 
-    while (known >= 0 && known < end)
-        if (atomic_compare_exchange_weak_explicit(logical, &known, end, memory_order_relaxed,
+    while (now >= least && now < end)
+        if (atomic_compare_exchange_weak_explicit(known, &now, end, memory_order_relaxed,
                                                   memory_order_relaxed))
             break;
+}
+
+void file_reached(struct aio_file *file, off_t end)
+{
+    raise_end(&file->inode->logical_end, 0, end);
+    raise_end(&file->inode->known_end, 0, end);
+}
+
+bool file_extends(struct aio_file *file, off_t end)
+{
+    off_t on_disk;
+
+    if (file->device ||
+        end <= atomic_load_explicit(&file->inode->known_end, memory_order_relaxed))
+        return false;
+    on_disk = end_on_disk(file);
+    if (on_disk > 0)
+        raise_end(&file->inode->known_end, 0, on_disk);
+    return end > on_disk;
 }
 
 /* What the process may extend a file to: beyond that the kernel sends SIGXFSZ. */
@@ -114,9 +136,11 @@ int file_grow(struct aio_file *file, off_t end)
     if (target <= end_on_disk(file))
         return 0;
     error = cut(file, target);
-    if (error == 0)
-        atomic_store_explicit(&file->inode->grown_end, target, memory_order_relaxed);
-    return error;
+    if (error != 0)
+        return error;
+    atomic_store_explicit(&file->inode->grown_end, target, memory_order_relaxed);
+    atomic_store_explicit(&file->inode->known_end, target, memory_order_relaxed);
+    return 0;
 }
 
 /* Has the whole file alone. */
@@ -171,6 +195,7 @@ int file_stop_growing(struct aio_file *file)
             logical < atomic_load_explicit(&file->inode->grown_end, memory_order_relaxed))
             error = cut(file, logical);
         set_ends(file, -1);
+        atomic_store_explicit(&file->inode->known_end, 0, memory_order_relaxed);
     }
     end_alone(file, &pass, &transfer);
     return error;
@@ -271,6 +296,7 @@ int file_allocate(struct aio_file *file, int mode, off_t offset, off_t length)
     }
     if (growing)
         set_ends(file, end_on_disk(file));
+    atomic_store_explicit(&file->inode->known_end, 0, memory_order_relaxed); /* look again */
     return error;
 }
 

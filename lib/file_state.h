@@ -6,6 +6,7 @@
 #ifndef AIOFILE_LIB_FILE_STATE_H
 #define AIOFILE_LIB_FILE_STATE_H
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,7 @@ struct aio_file {
     bool device;               /* a block device: fstat(2) does not know its size */
     bool append_mode;          /* O_APPEND, which is not set on fd: see write_append_mode() */
     bool direct;               /* O_DIRECT is set on fd */
+    bool plain;                /* what fits its alignments goes direct with no more ado */
     uint32_t direct_granted;   /* enum aio_direct_granted */
     uint32_t direct_alignment; /* bytes: multiple of offset and length of direct writes */
     uint32_t unaligned;        /* enum aio_unaligned */
@@ -100,6 +102,31 @@ int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer
  */
 int file_page_cache_fd(struct aio_file *file);
 
+/* The short way of what fits a plain file. */
+
+/* Whether a range fits and the inode has nothing that comes in between. */
+static inline bool file_fits_plainly(const struct aio_file *file, int64_t offset, uint64_t length,
+                                     uint32_t grain)
+{
+    return file->plain && length - 1 < (uint64_t)SSIZE_MAX && offset >= 0 &&
+           offset <= INT64_MAX - (int64_t)length &&
+           (((uint64_t)offset | length) & (grain - 1)) == 0 &&
+           atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed) < 0;
+}
+
+static inline bool file_reads_plainly(const struct aio_file *file, int64_t offset, uint64_t length)
+{
+    return file_fits_plainly(file, offset, length, file->alignment.read) &&
+           !atomic_load_explicit(&file->inode->unsynced.any, memory_order_relaxed);
+}
+
+/* Enters the gate for a blocking write if nobody is in the way, and leaves it. */
+bool file_try_gate(struct aio_file *file, struct gate_pass *pass, int64_t offset, uint64_t length);
+void file_leave_gate(struct aio_file *file, struct gate_pass *pass);
+
+/* Goes on with a transfer of which one step has been executed. */
+void file_execute_rest(struct aio_file *file, struct transfer *transfer, ssize_t step_result);
+
 /* Lets a blocking operation in, waiting where it must. Returns FILE_STEP_DONE where there is
  * nothing to do, or another step: goes on to file_execute() and file_leave(). Or a negated errno,
  * with nothing held. */
@@ -125,6 +152,9 @@ int file_allocate(struct aio_file *file, int mode, off_t offset, off_t length);
 
 /* Whether a write up to end reaches beyond what a file is extended to. */
 bool file_must_grow(const struct aio_file *file, off_t end);
+
+/* Whether a write up to end extends the file, as far as this process can know. */
+bool file_extends(struct aio_file *file, off_t end);
 
 /* A write has reached end. */
 void file_reached(struct aio_file *file, off_t end);

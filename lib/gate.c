@@ -280,6 +280,23 @@ bool gate_enter(struct gate *gate, struct gate_pass *pass, uint64_t lanes, enum 
     return enter_list(gate, pass, added, turn, came_in);
 }
 
+bool gate_try(struct gate *gate, struct gate_pass *pass, uint64_t lanes, struct gate_pass **came_in)
+{
+    bool closed;
+    uint64_t added = add_to(gate, lanes, &closed);
+
+    *came_in = NULL;
+    if (!closed) {
+        pass->shared |= lanes;
+        return true;
+    }
+    thread_mutex_lock(&gate->lock);
+    take_from(gate, added);
+    *came_in = look_through(gate, NULL);
+    thread_mutex_unlock(&gate->lock);
+    return false;
+}
+
 void gate_wait(struct gate *gate, struct gate_pass *pass)
 {
     thread_mutex_lock(&gate->lock);

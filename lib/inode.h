@@ -54,6 +54,10 @@ struct inode {
     off_t append_end;          /* where the next append goes while any are in flight */
     unsigned appends_inflight; /* placed and not done */
 
+    /* As far as the file is known to reach, in bytes. Relaxed, and a hint: a write up to here does
+     * not extend the file. Raised by writes, set by truncates. */
+    atomic_int_fast64_t known_end;
+
     /* While handles grow the file ahead: where it ends for the program, in bytes; else -1. Relaxed
      * maximum of what writes have reached; truncates, alone at the gate, set it. */
     atomic_int_fast64_t logical_end;

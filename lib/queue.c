@@ -291,6 +291,8 @@ static int enter_file(struct aio_queue *queue, struct request *request, const st
         return error;
     }
     request->step = (uint8_t)error;
+    if (error == FILE_STEP_ENGINE && queue_prefers_worker(queue, request))
+        request->step = FILE_STEP_WORKER;
     return 0;
 }
 

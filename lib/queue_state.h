@@ -12,6 +12,7 @@
 #include <aiofile/queue.h>
 
 #include "engine.h"
+#include "file_ops.h"
 #include "request.h"
 #include "thread.h"
 #include "token.h"
@@ -145,6 +146,14 @@ void reaper_end(struct aio_queue *queue);
 /* A worker's part in a request: what its file's step WORKER asks for, or its way in after it was
  * held back. The job of request.pass. */
 void queue_work(struct worker_job *job);
+
+/* Whether the engine's submit would wait for the disk. */
+static inline bool queue_prefers_worker(const struct aio_queue *queue,
+                                        const struct request *request)
+{
+    return queue->engine->ops->extending_blocks &&
+           file_op_extends(request->file, &request->transfer);
+}
 
 /* --- queue.c -------------------------------------------------------------------------------- */
 

@@ -74,7 +74,8 @@ void queue_work(struct worker_job *job)
         queues_hasten_end();
         step = file_op_enter(request->file, &request->transfer, &request->pass);
     }
-    while (step == FILE_STEP_WORKER)
+    while (step == FILE_STEP_WORKER ||
+           (step == FILE_STEP_ENGINE && queue_prefers_worker(queue, request)))
         step = file_op_work(request->file, ops, queue->engine, &request->transfer, &request->pass);
     if (step == FILE_STEP_HELD) {
         queues_hasten_begin(1);

@@ -14,7 +14,9 @@ enum stats_counter {
     STATS_BYTES_READ,
     STATS_BYTES_WRITTEN,
     STATS_SYNCS,
-    /* By road: reads and writes next to each other, roads in steps of two. */
+    /* By road: reads and writes next to each other, roads in steps of two. Of the direct ones only
+     * the submitted; the blocking ones are reads and writes above, from which those on other roads
+     * are taken here. */
     STATS_DIRECT_READS,
     STATS_DIRECT_WRITES,
     STATS_BOUNCED_READS,
