@@ -329,6 +329,7 @@ static struct aio_file *file_new(const struct aio_file_options *options)
     thread_mutex_init(&file->cursor_turn);
     thread_mutex_init(&file->cursor_lock);
     atomic_init(&file->page_cache_fd, -1);
+    atomic_init(&file->append_fd, -1);
     return file;
 }
 
@@ -575,6 +576,12 @@ off_t aio_file_size(struct aio_file *file)
     return file != NULL ? file_end(file) : -EINVAL;
 }
 
+/* Calls that run now are counted by road first and in all last. */
+static uint64_t the_rest(uint64_t all, uint64_t others)
+{
+    return all > others ? all - others : 0;
+}
+
 int aio_file_info(struct aio_file *file, struct aio_file_info *result)
 {
     struct aio_file_info info;
@@ -598,12 +605,18 @@ int aio_file_info(struct aio_file *file, struct aio_file_info *result)
     info.syncs = stats_sum(&file->stats, STATS_SYNCS);
     info.sync_error = file_sync_error(file);
     info.inflight = inflight_count(&file->inflight);
-    info.direct_reads = info.reads + stats_sum(&file->stats, STATS_DIRECT_READS);
-    info.direct_writes = info.writes + stats_sum(&file->stats, STATS_DIRECT_WRITES);
-    info.bounced_reads = stats_sum(&file->stats, STATS_BOUNCED_READS);
-    info.bounced_writes = stats_sum(&file->stats, STATS_BOUNCED_WRITES);
-    info.cached_reads = stats_sum(&file->stats, STATS_CACHED_READS);
-    info.cached_writes = stats_sum(&file->stats, STATS_CACHED_WRITES);
+    info.bounced_reads = stats_sum(&file->stats, STATS_BLOCKING_BOUNCED_READS);
+    info.bounced_writes = stats_sum(&file->stats, STATS_BLOCKING_BOUNCED_WRITES);
+    info.cached_reads = stats_sum(&file->stats, STATS_BLOCKING_CACHED_READS);
+    info.cached_writes = stats_sum(&file->stats, STATS_BLOCKING_CACHED_WRITES);
+    info.direct_reads = the_rest(info.reads, info.bounced_reads + info.cached_reads) +
+                        stats_sum(&file->stats, STATS_DIRECT_READS);
+    info.direct_writes = the_rest(info.writes, info.bounced_writes + info.cached_writes) +
+                         stats_sum(&file->stats, STATS_DIRECT_WRITES);
+    info.bounced_reads += stats_sum(&file->stats, STATS_BOUNCED_READS);
+    info.bounced_writes += stats_sum(&file->stats, STATS_BOUNCED_WRITES);
+    info.cached_reads += stats_sum(&file->stats, STATS_CACHED_READS);
+    info.cached_writes += stats_sum(&file->stats, STATS_CACHED_WRITES);
     info.read_alignment = file->alignment.read;
     info.atomic_write_min = file->alignment.atomic_min;
     info.atomic_write_max = file->alignment.atomic_max;

@@ -79,6 +79,14 @@ static void leave_gate(struct aio_file *file, struct file_pass *pass)
         start_passes(gate_leave(&file->inode->gate, &pass->gate));
 }
 
+/* Who extends the file shares its end too: who has the end alone knows where it is. */
+static uint64_t lanes_of_write(struct aio_file *file, int64_t offset, uint64_t length)
+{
+    uint64_t lanes = gate_range(offset, length);
+
+    return file_extends(file, offset + (int64_t)length) ? lanes | GATE_END : lanes;
+}
+
 bool file_try_gate(struct aio_file *file, struct gate_pass *pass, int64_t offset, uint64_t length)
 {
     struct gate_pass *came_in;
@@ -86,17 +94,24 @@ bool file_try_gate(struct aio_file *file, struct gate_pass *pass, int64_t offset
 
     if (file_is_inherited(file))
         return true;
-    inside = gate_try(&file->inode->gate, pass, gate_range(offset, length), &came_in);
+    inside =
+        gate_try_shared(&file->inode->gate, pass, lanes_of_write(file, offset, length), &came_in);
     if (came_in != NULL)
         start_passes(came_in);
     return inside;
+}
+
+/* The same for an append through the page cache, which has the end and its lanes alone. */
+bool file_try_end(struct aio_file *file, struct gate_pass *pass, int64_t end, uint64_t length)
+{
+    return gate_try_alone(&file->inode->gate, pass, gate_range(end, length) | GATE_END);
 }
 
 void file_leave_gate(struct aio_file *file, struct gate_pass *pass)
 {
     struct gate_pass *came_in;
 
-    if (pass->shared == 0)
+    if ((pass->shared | pass->alone) == 0)
         return;
     came_in = gate_leave(&file->inode->gate, pass);
     if (came_in != NULL)
@@ -336,7 +351,7 @@ int file_page_cache_fd(struct aio_file *file)
         return file->fd;
     if (fd >= 0)
         return fd;
-    fd = inode_page_cache_fd(file->inode, file->fd);
+    fd = inode_page_cache_fd(file->inode, file->fd, 0);
     if (fd >= 0) {
         atomic_store_explicit(&file->page_cache_fd, fd, memory_order_relaxed);
         return fd;
@@ -352,6 +367,18 @@ int file_page_cache_fd(struct aio_file *file)
 static bool fits(const struct transfer *transfer, uint32_t alignment)
 {
     return (((uint64_t)transfer->offset | transfer->total) & (alignment - 1)) == 0;
+}
+
+int file_append_fd(struct aio_file *file)
+{
+    ERRNO_GUARD;
+    int fd = atomic_load_explicit(&file->append_fd, memory_order_relaxed);
+
+    if (fd < 0)
+        fd = inode_page_cache_fd(file->inode, file->fd, O_APPEND);
+    if (fd >= 0)
+        atomic_store_explicit(&file->append_fd, fd, memory_order_relaxed);
+    return fd;
 }
 
 /* Whether rounding outward would leave the numbers that offsets have. */
@@ -432,7 +459,10 @@ static int enter_road(struct aio_file *file, struct transfer *transfer, struct f
     /* What its wait would wait for may be this thread's own to deliver. */
     if (*manner == GATE_ALONE && pass->patience == PATIENCE_CALLBACK)
         return -EDEADLK;
-    *lanes = gate_range(transfer->offset, transfer->total);
+    if (reading || ((pass->gate.shared | pass->gate.alone) & GATE_END) != 0)
+        *lanes = gate_range(transfer->offset, transfer->total);
+    else
+        *lanes = lanes_of_write(file, transfer->offset, transfer->total);
     return 0;
 }
 
@@ -498,18 +528,17 @@ static int take_memory(struct file_pass *pass)
 static void count_road(struct aio_file *file, const struct transfer *transfer,
                        const struct file_pass *pass)
 {
-    struct stats_cell *cell = stats_cell(&file->stats);
-    enum stats_counter direct =
-        transfer_is_read(transfer) ? STATS_DIRECT_READS : STATS_DIRECT_WRITES;
+    bool submitted = pass->patience == PATIENCE_SUBMITTED;
+    unsigned counter = submitted ? STATS_DIRECT_READS : STATS_BLOCKING_BOUNCED_READS;
 
     if (pass->bounced)
-        stats_add(cell, direct + STATS_BOUNCED_READS - STATS_DIRECT_READS, 1);
+        counter = submitted ? STATS_BOUNCED_READS : STATS_BLOCKING_BOUNCED_READS;
     else if (pass->cached)
-        stats_add(cell, direct + STATS_CACHED_READS - STATS_DIRECT_READS, 1);
-    else if (pass->patience == PATIENCE_SUBMITTED)
-        stats_add(cell, direct, 1);
-    if ((pass->bounced || pass->cached) && pass->patience != PATIENCE_SUBMITTED)
-        stats_add(cell, direct, UINT64_MAX); /* one less */
+        counter = submitted ? STATS_CACHED_READS : STATS_BLOCKING_CACHED_READS;
+    else if (!submitted)
+        return;
+    counter += !transfer_is_read(transfer);
+    stats_add(stats_cell(&file->stats), (enum stats_counter)counter, 1);
 }
 
 static int go_transfer(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
@@ -569,7 +598,8 @@ static int take_short_way(struct aio_file *file, struct transfer *transfer, stru
         if (!file_fits_plainly(file, transfer->offset, transfer->total, file->direct_alignment))
             return 0;
         pass->stage = STAGE_GO;
-        if (!enter_gate(file, pass, gate_range(transfer->offset, transfer->total), GATE_SHARED))
+        if (!enter_gate(file, pass, lanes_of_write(file, transfer->offset, transfer->total),
+                        GATE_SHARED))
             return FILE_STEP_HELD;
         pass->stage = STAGE_INSIDE;
     } else {

@@ -99,12 +99,23 @@ void file_reached(struct aio_file *file, off_t end)
     raise_end(&file->inode->known_end, 0, end);
 }
 
+off_t file_known_end(struct aio_file *file)
+{
+    off_t known = atomic_load_explicit(&file->inode->known_end, memory_order_relaxed);
+
+    if (known > 0)
+        return known;
+    known = end_on_disk(file);
+    if (known > 0)
+        raise_end(&file->inode->known_end, 0, known);
+    return known;
+}
+
 bool file_extends(struct aio_file *file, off_t end)
 {
     off_t on_disk;
 
-    if (file->device ||
-        end <= atomic_load_explicit(&file->inode->known_end, memory_order_relaxed))
+    if (file->device || end <= atomic_load_explicit(&file->inode->known_end, memory_order_relaxed))
         return false;
     on_disk = end_on_disk(file);
     if (on_disk > 0)

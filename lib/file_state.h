@@ -54,6 +54,7 @@ struct aio_file {
     /* The descriptor for the page cache; -1: not asked for yet. Relaxed: all who ask get the
      * same. */
     atomic_int page_cache_fd;
+    atomic_int append_fd; /* the same with O_APPEND */
 
     /* Set once. Partner of the release of who makes the private queue: the acquire of all who
      * look. */
@@ -122,7 +123,11 @@ static inline bool file_reads_plainly(const struct aio_file *file, int64_t offse
 
 /* Enters the gate for a blocking write if nobody is in the way, and leaves it. */
 bool file_try_gate(struct aio_file *file, struct gate_pass *pass, int64_t offset, uint64_t length);
+bool file_try_end(struct aio_file *file, struct gate_pass *pass, int64_t end, uint64_t length);
 void file_leave_gate(struct aio_file *file, struct gate_pass *pass);
+
+/* The descriptor that appends to the page cache, opened if need be; negated errno. */
+int file_append_fd(struct aio_file *file);
 
 /* Goes on with a transfer of which one step has been executed. */
 void file_execute_rest(struct aio_file *file, struct transfer *transfer, ssize_t step_result);
@@ -155,6 +160,9 @@ bool file_must_grow(const struct aio_file *file, off_t end);
 
 /* Whether a write up to end extends the file, as far as this process can know. */
 bool file_extends(struct aio_file *file, off_t end);
+
+/* Where the file ends, if nobody but this process has moved the end; negated errno. */
+off_t file_known_end(struct aio_file *file);
 
 /* A write has reached end. */
 void file_reached(struct aio_file *file, off_t end);

@@ -280,7 +280,8 @@ bool gate_enter(struct gate *gate, struct gate_pass *pass, uint64_t lanes, enum 
     return enter_list(gate, pass, added, turn, came_in);
 }
 
-bool gate_try(struct gate *gate, struct gate_pass *pass, uint64_t lanes, struct gate_pass **came_in)
+bool gate_try_shared(struct gate *gate, struct gate_pass *pass, uint64_t lanes,
+                     struct gate_pass **came_in)
 {
     bool closed;
     uint64_t added = add_to(gate, lanes, &closed);
@@ -295,6 +296,28 @@ bool gate_try(struct gate *gate, struct gate_pass *pass, uint64_t lanes, struct 
     *came_in = look_through(gate, NULL);
     thread_mutex_unlock(&gate->lock);
     return false;
+}
+
+/* Whoever looks at a count while the lanes are closed here finds it by the lock afterwards. */
+bool gate_try_alone(struct gate *gate, struct gate_pass *pass, uint64_t lanes)
+{
+    bool inside;
+
+    thread_mutex_lock(&gate->lock);
+    inside = (gate->alone & lanes) == 0 && gate->first == NULL;
+    if (inside) {
+        for (uint64_t left = lanes; left != 0; left &= left - 1)
+            atomic_fetch_or_explicit(&gate->lanes[lowest_lane(left)], GATE_LANE_CLOSED,
+                                     memory_order_acquire);
+        inside = !anyone_inside(gate, lanes);
+        if (inside) {
+            gate->alone |= lanes;
+            pass->alone |= lanes;
+        }
+        reopen(gate, lanes);
+    }
+    thread_mutex_unlock(&gate->lock);
+    return inside;
 }
 
 void gate_wait(struct gate *gate, struct gate_pass *pass)
@@ -317,7 +340,8 @@ struct gate_pass *gate_leave(struct gate *gate, struct gate_pass *pass)
         return NULL;
     thread_mutex_lock(&gate->lock);
     gate->alone &= ~alone;
-    came_in = look_through(gate, NULL);
+    if (gate->first != NULL)
+        came_in = look_through(gate, NULL);
     reopen(gate, alone);
     thread_mutex_unlock(&gate->lock);
     return came_in;

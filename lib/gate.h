@@ -93,10 +93,11 @@ uint64_t gate_range(int64_t offset, uint64_t length);
 bool gate_enter(struct gate *gate, struct gate_pass *pass, uint64_t lanes, enum gate_manner manner,
                 enum gate_turn turn, struct gate_pass **came_in);
 
-/* Enters lanes to share them where nobody is in the way; otherwise returns false, and does not
- * wait. */
-bool gate_try(struct gate *gate, struct gate_pass *pass, uint64_t lanes,
-              struct gate_pass **came_in);
+/* Enters lanes where nobody is in the way and nobody waits for them; otherwise returns false, and
+ * does not wait. *came_in as from gate_enter(). */
+bool gate_try_shared(struct gate *gate, struct gate_pass *pass, uint64_t lanes,
+                     struct gate_pass **came_in);
+bool gate_try_alone(struct gate *gate, struct gate_pass *pass, uint64_t lanes);
 
 /* Sleeps until a pass that gate_enter() left waiting is inside. */
 void gate_wait(struct gate *gate, struct gate_pass *pass);

@@ -232,9 +232,9 @@ static int find_page_cache(const struct inode *inode, int flags)
     return descriptor != NULL ? descriptor->fd : -ENOENT;
 }
 
-int inode_page_cache_fd(struct inode *inode, int fd)
+int inode_page_cache_fd(struct inode *inode, int fd, int more_flags)
 {
-    int flags = fcntl(fd, F_GETFL) & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME);
+    int flags = (fcntl(fd, F_GETFL) & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME)) | more_flags;
     struct inode_descriptor *descriptor;
     int found;
 

@@ -77,9 +77,10 @@ int inode_close(struct inode *inode, int fd);
 /* The same in a forked child, whose entry is a copy that nobody shares. */
 int inode_close_inherited(struct inode *inode, int fd);
 
-/* Gives a descriptor of the file without O_DIRECT but otherwise as fd, opening it if there is none
- * yet. It lives as long as the entry. Returns it, or a negated errno. */
-int inode_page_cache_fd(struct inode *inode, int fd);
+/* Gives a descriptor of the file without O_DIRECT but otherwise as fd, with more flags (0 or
+ * O_APPEND), opening it if there is none yet. It lives as long as the entry. Returns it, or a
+ * negated errno. */
+int inode_page_cache_fd(struct inode *inode, int fd, int more_flags);
 
 /* Marks that a sync has failed. Until somebody has dealt with an error, it stays the one told of.
  */

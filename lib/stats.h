@@ -14,15 +14,18 @@ enum stats_counter {
     STATS_BYTES_READ,
     STATS_BYTES_WRITTEN,
     STATS_SYNCS,
-    /* By road: reads and writes next to each other, roads in steps of two. Of the direct ones only
-     * the submitted; the blocking ones are reads and writes above, from which those on other roads
-     * are taken here. */
+    /* Submitted transfers by road, then blocking ones; those of the latter that are not here are
+     * direct. Reads and writes next to each other, roads in steps of two. */
     STATS_DIRECT_READS,
     STATS_DIRECT_WRITES,
     STATS_BOUNCED_READS,
     STATS_BOUNCED_WRITES,
     STATS_CACHED_READS,
     STATS_CACHED_WRITES,
+    STATS_BLOCKING_BOUNCED_READS,
+    STATS_BLOCKING_BOUNCED_WRITES,
+    STATS_BLOCKING_CACHED_READS,
+    STATS_BLOCKING_CACHED_WRITES,
     STATS_COUNTERS
 };
 

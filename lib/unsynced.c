@@ -46,10 +46,13 @@ static void join_nearest(struct unsynced_set *set)
 
 static void add(struct unsynced_set *set, struct unsynced_range range)
 {
-    unsigned index = 0;
+    unsigned index = set->count;
 
-    while (index < set->count && set->ranges[index].start < range.start)
-        index++;
+    /* A log writes to one page again and again. */
+    while (index > 0 && set->ranges[index - 1].start > range.start)
+        index--;
+    if (index > 0 && set->ranges[index - 1].end >= range.end)
+        return;
     memmove(&set->ranges[index + 1], &set->ranges[index],
             (set->count - index) * sizeof(set->ranges[0]));
     set->ranges[index] = range;
@@ -78,16 +81,14 @@ void unsynced_begin_write(struct unsynced *unsynced, int64_t offset, uint64_t le
     thread_mutex_lock(&unsynced->lock);
     add(&unsynced->newer,
         (struct unsynced_range){offset & -UNSYNCED_PAGE, page_end & -UNSYNCED_PAGE});
-    unsynced->writing++;
+    atomic_fetch_add_explicit(&unsynced->writing, 1, memory_order_relaxed);
     atomic_store_explicit(&unsynced->any, true, memory_order_relaxed);
     thread_mutex_unlock(&unsynced->lock);
 }
 
 void unsynced_end_write(struct unsynced *unsynced)
 {
-    thread_mutex_lock(&unsynced->lock);
-    unsynced->writing--;
-    thread_mutex_unlock(&unsynced->lock);
+    atomic_fetch_sub_explicit(&unsynced->writing, 1, memory_order_release);
 }
 
 bool unsynced_meets(struct unsynced *unsynced, int64_t offset, uint64_t length)
@@ -108,7 +109,8 @@ bool unsynced_begin_sync(struct unsynced *unsynced)
     bool counts;
 
     thread_mutex_lock(&unsynced->lock);
-    counts = !unsynced->syncing && unsynced->writing == 0;
+    counts =
+        !unsynced->syncing && atomic_load_explicit(&unsynced->writing, memory_order_acquire) == 0;
     if (counts) {
         for (unsigned index = 0; index < unsynced->newer.count; index++)
             add(&unsynced->older, unsynced->newer.ranges[index]);

@@ -35,8 +35,11 @@ struct unsynced {
     struct thread_mutex lock;  /* guards all below */
     struct unsynced_set newer; /* since a sync began; without one, all */
     struct unsynced_set older; /* of the sync that runs */
-    unsigned writing;          /* writes that have begun and not ended */
     bool syncing;
+
+    /* Writes that have begun and not ended. Begun under the lock; ending releases, and a sync that
+     * begins acquires: it counts what has ended. */
+    atomic_uint writing;
 };
 
 void unsynced_init(struct unsynced *unsynced);

@@ -21,6 +21,7 @@
 
 #define ROUNDS_MAX 101u
 #define THREADS_MAX 8u
+#define WRITE_BYTES (128u << 20)
 
 int64_t now_ns(void)
 {
@@ -64,7 +65,18 @@ static const struct row rows[] = {
      0.95},
 };
 
-#define ROWS (sizeof(rows) / sizeof(rows[0]))
+/* With --write. The two last have the library on both sides. */
+static const struct row write_rows[] = {
+    {"blocking 4 KiB write / pwrite, time", raw_write, handle_write, 1, 1, false, 0},
+    {"100-byte append, no sync / buffered pwrite, time", raw_small_appends, handle_small_appends, 1,
+     1, false, 1.50},
+    {"direct writes with a 100-byte one per 10 / alone, rate", handle_writes_alone,
+     handle_writes_mixed, 32, 1, true, 0.80},
+    {"4 KiB appends, depth 32, grown ahead / not, rate", handle_appends, handle_appends_grown, 32,
+     1, true, 0},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct thread_run {
     pthread_t thread;
@@ -192,10 +204,42 @@ static void bench_open(struct bench *bench)
     must(bench->blocks > 0, true, "a file of at least one block");
 }
 
+/* A file of written blocks and an empty one, both without a name that stays. */
+static void bench_make(struct bench *bench)
+{
+    static char path[4096];
+    static char log_path[4096];
+
+    snprintf(path, sizeof(path), "%s/aiofile-overhead.%d.data", bench->path, (int)getpid());
+    snprintf(log_path, sizeof(log_path), "%s/aiofile-overhead.%d.log", bench->path, (int)getpid());
+    must(aio_file_open(path, O_RDWR | O_CREAT | O_EXCL, 0600, NULL, &bench->file), 0, path);
+    must(aio_file_allocate(bench->file, AIO_ALLOCATE_WRITE_ZEROS, 0, WRITE_BYTES), 0, path);
+    must(aio_file_sync(bench->file), 0, path);
+    must(aio_file_open(log_path, O_RDWR | O_CREAT | O_EXCL, 0600, NULL, &bench->log), 0, log_path);
+    bench->fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+    bench->log_fd = open(log_path, O_RDWR | O_CLOEXEC);
+    must(bench->fd >= 0 && bench->log_fd >= 0, true, bench->path);
+    unlink(path);
+    bench->blocks = WRITE_BYTES / BLOCK;
+    bench->log_path = log_path;
+}
+
+static void bench_close(struct bench *bench, bool writes)
+{
+    aio_file_close(bench->file);
+    close(bench->fd);
+    if (!writes)
+        return;
+    aio_file_close(bench->log);
+    close(bench->log_fd);
+    unlink(bench->log_path);
+}
+
 int main(int argc, char **argv)
 {
     struct bench bench = {.count = 8192};
     const char *only = NULL;
+    bool writes = false;
     unsigned rounds = 21;
     unsigned missed = 0;
 
@@ -204,6 +248,8 @@ int main(int argc, char **argv)
             rounds = (unsigned)atoi(argv[index] + 9);
         else if (strncmp(argv[index], "--count=", 8) == 0)
             bench.count = (unsigned)atoi(argv[index] + 8);
+        else if (strcmp(argv[index], "--write") == 0)
+            writes = true;
         else if (strncmp(argv[index], "--only=", 7) == 0)
             only = argv[index] + 7;
         else
@@ -213,18 +259,26 @@ int main(int argc, char **argv)
     if (bench.path == NULL || rounds < 1 || rounds > ROUNDS_MAX || bench.count == 0) {
         fprintf(stderr, "usage: aiofile-overhead [--rounds=1..101] [--count=BLOCKS] "
                         "[--only=batched|raw] FILE\n"
-                        "FILE is only read; a block device or a file of some MiB.\n");
+                        "       aiofile-overhead --write [--rounds=1..101] [--count=BLOCKS] "
+                        "DIRECTORY\n"
+                        "FILE is only read; a block device or a file of some MiB. In DIRECTORY two "
+                        "files are made, of 128 MiB in all, and removed again.\n");
         return 1;
     }
-    bench_open(&bench);
+    if (writes)
+        bench_make(&bench);
+    else
+        bench_open(&bench);
     if (only != NULL)
         return run_one(&bench, only);
-    printf("%s: %" PRIu64 " blocks, %u rounds of %u reads: median [quartiles]\n", bench.path,
-           bench.blocks, rounds, bench.count);
-    for (unsigned index = 0; index < ROWS; index++)
+    printf("%s: %" PRIu64 " blocks, %u rounds of %u %s: median [quartiles]\n", bench.path,
+           bench.blocks, rounds, bench.count, writes ? "writes" : "reads");
+    for (unsigned index = 0; index < COUNT(rows) && !writes; index++)
         missed += !measure_row(&bench, &rows[index], rounds);
-    measure_open_close(&bench, 10000);
-    aio_file_close(bench.file);
-    close(bench.fd);
+    for (unsigned index = 0; index < COUNT(write_rows) && writes; index++)
+        missed += !measure_row(&bench, &write_rows[index], rounds);
+    if (!writes)
+        measure_open_close(&bench, 10000);
+    bench_close(&bench, writes);
     return missed > 0 ? 3 : 0;
 }

@@ -20,6 +20,11 @@ struct bench {
     struct aio_file *file; /* for those through the library */
     uint64_t blocks;       /* in the file */
     unsigned count;        /* transfers of one loop */
+
+    /* For the loops that write: file is a file of written blocks, this one is empty. */
+    const char *log_path;
+    int log_fd; /* without O_DIRECT */
+    struct aio_file *log;
 };
 
 typedef int64_t (*bench_loop)(struct bench *bench, unsigned depth, uint64_t seed);
@@ -46,5 +51,15 @@ int64_t handle_blocking(struct bench *bench, unsigned depth, uint64_t seed);
 int64_t handle_single(struct bench *bench, unsigned depth, uint64_t seed);
 int64_t handle_batched(struct bench *bench, unsigned depth, uint64_t seed);
 int64_t handle_callbacks(struct bench *bench, unsigned depth, uint64_t seed);
+
+/* Writing, by hand and through the library. */
+int64_t raw_write(struct bench *bench, unsigned depth, uint64_t seed);
+int64_t handle_write(struct bench *bench, unsigned depth, uint64_t seed);
+int64_t raw_small_appends(struct bench *bench, unsigned depth, uint64_t seed);
+int64_t handle_small_appends(struct bench *bench, unsigned depth, uint64_t seed);
+int64_t handle_writes_alone(struct bench *bench, unsigned depth, uint64_t seed);
+int64_t handle_writes_mixed(struct bench *bench, unsigned depth, uint64_t seed);
+int64_t handle_appends(struct bench *bench, unsigned depth, uint64_t seed);
+int64_t handle_appends_grown(struct bench *bench, unsigned depth, uint64_t seed);
 
 #endif
