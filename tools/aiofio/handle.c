@@ -21,6 +21,7 @@ static int open_once(struct handle *handle, const struct target *target,
 
     handle->log = (struct message){0};
     options.direct = need->direct;
+    options.unaligned = AIO_UNALIGNED_REJECT; /* the road that was asked for is measured */
     options.alignment = alignment;
     options.log = handle_log;
     options.log_context = &handle->log;
@@ -53,8 +54,7 @@ static int check_identity(const struct handle *handle, const struct target *targ
 
 static bool fits(const struct handle *handle, uint64_t grain)
 {
-    return handle->info.direct_granted != AIO_DIRECT_GRANTED ||
-           grain % handle->info.direct_alignment == 0;
+    return grain % handle->info.direct_alignment == 0;
 }
 
 int handle_open(struct handle *handle, const struct target *target, const struct handle_need *need,
