@@ -107,8 +107,10 @@ struct aio_file_options {
  * Opens a file.
  *
  * path, flags, mode  as open(2): O_RDONLY, O_WRONLY or O_RDWR with O_CREAT, O_EXCL, O_TRUNC,
- *                    O_SYNC, O_DSYNC, O_NOATIME, O_NOFOLLOW, O_TMPFILE. O_CLOEXEC is always set,
- *                    O_DIRECT as options->direct says.
+ *                    O_APPEND, O_SYNC, O_DSYNC, O_NOATIME, O_NOFOLLOW, O_TMPFILE. O_CLOEXEC is
+ *                    always set, O_DIRECT as options->direct says. With O_APPEND every write goes
+ *                    to the end, through the page cache, and never meets one that another process
+ *                    appends so; aio_file_append() of a handle without is the faster one.
  * options            NULL means the defaults; read only during the call. log must stay callable,
  *                    and queue alive, while the file is open.
  * result             receives the handle; NULL on error. The caller owns it until
@@ -118,15 +120,19 @@ struct aio_file_options {
  *
  * Returns 0, or (the log explains refusals that depend on the file or on this version)
  *   -EINVAL      path or result NULL, an unknown option value, size too small, O_TRUNC with
- *                O_RDONLY, the file system refuses O_DIRECT (use AIO_DIRECT_PREFERRED or _NEVER),
- *                or an alignment that is no power of two or below what the file requires. No file
- *                is created that was not there.
+ *                O_RDONLY, the file system refuses O_DIRECT (use AIO_DIRECT_PREFERRED or _NEVER)
+ *                or only emulates it (AIO_DIRECT_STRICT), an alignment that is no power of two,
+ *                below what the file requires or above 256 KiB, grow_ahead with O_APPEND,
+ *                O_RDONLY or a device, or AIO_FILE_PAGE_CACHE_NOW where the second descriptor
+ *                cannot be opened. No file is created that was not there.
  *   -EBADF       O_PATH.
  *   -E2BIG       options has a non-zero tail that this version does not know.
- *   -EOPNOTSUPP  an option that this version does not have, or O_APPEND: use aio_file_append().
+ *   -EOPNOTSUPP  an engine that this version does not have.
+ *   -EDEADLK     grow_ahead, in a callback.
  *   -EISDIR      path is a directory.
  *   -ESPIPE      path is a pipe, socket, terminal or other character device.
  *   -EOWNERDEAD  options->queue was made before this process was forked.
+ *   -EIO ...     AIO_FILE_SYNC_AT_OPEN or _SYNC_DIRECTORY could not be kept.
  *   -ENOENT, -EACCES, -EROFS, -EMFILE, -ENOMEM ...
  *
  * Source: open(2).
@@ -137,8 +143,8 @@ AIO_API int aio_file_open(const char *path, int flags, mode_t mode,
 /*
  * Makes a handle of an open descriptor. On success the handle owns fd and will close it; on error
  * fd is the caller's still and as it was. O_DIRECT is set or cleared on it as options->direct
- * says, and O_NONBLOCK cleared, for every descriptor that shares it (fcntl(2)). The cursor starts
- * at fd's position.
+ * says, and O_NONBLOCK and O_APPEND cleared (the handle appends by itself), for every descriptor
+ * that shares it (fcntl(2)). The cursor starts at fd's position.
  *
  * Any thread. Returns 0, -EBADF (fd is not open, or opened with O_PATH), or as aio_file_open().
  */
@@ -148,6 +154,13 @@ AIO_API int aio_file_adopt(int fd, const struct aio_file_options *options,
 /*
  * Waits for the file's operations in flight (their callbacks included), then closes it. The handle
  * is gone whatever is returned. Results that nobody took from a queue of the caller's stay there.
+ *
+ * What the handle had locked is unlocked. Other locks of the process are kept: POSIX locks go with
+ * the closing of any descriptor of the file (fcntl(2)), so where there may be such a lock the
+ * descriptor is closed with the last handle of the file only. (A POSIX lock that another thread
+ * takes at this very moment may be missed.) The file's first descriptor, through which it is
+ * synced, is always kept until then. With the last handle that has grow_ahead the file is cut to
+ * its end.
  *
  * Any thread but a callback; no other call on the handle may run or follow.
  *
@@ -163,16 +176,21 @@ AIO_API int aio_file_close(struct aio_file *file);
  * handle see each byte once. The vector forms as readv(2) and writev(2).
  *
  * buffer, length  bytes; the memory is the library's during the call only.
- * iov, iov_count  up to IOV_MAX vectors; neither copied nor changed.
+ * iov, iov_count  any number of vectors; neither copied nor changed.
  *
- * May block; also for other threads' calls at the cursor, and writes for a truncate.
+ * May block; also for other threads' calls at the cursor, writes for a truncate or for what must
+ * not overlap them, and what is not aligned for bounce memory.
  *
  * Returns the bytes moved. A read is short only at the end of the file (0 there, also where the
  * end is at no multiple of the alignment); a write is short when an error stopped it, and the next
  * call meets that error. Or
- *   -EINVAL  file or memory NULL, a length above SSIZE_MAX, a negative or too large iov_count, or
- *            not aligned (see above).
+ *   -EINVAL  file or memory NULL, a length or sum of lengths above SSIZE_MAX, a negative iov_count;
+ *            or not aligned, with AIO_UNALIGNED_REJECT, or an unaligned write to a block device, or
+ *            where the second descriptor cannot be opened: the log has a sentence.
  *   -EBADF   not open for that direction.
+ *   -EDEADLK in a callback, a write that does not fit, or with O_APPEND: what it would wait for may
+ *            be this thread's to deliver. Submit it instead.
+ *   -ENOMEM  no memory for the bounce buffers.
  *   -EIO ... the disk's error; for writes also the error of an earlier failed sync, until
  *            aio_file_clear_error(). ENOSPC, EDQUOT, EFBIG and others as write(2).
  *
@@ -198,15 +216,16 @@ AIO_API ssize_t aio_file_pwritev(struct aio_file *file, const struct iovec *iov,
                                  off_t offset);
 
 /*
- * Writes at the end of the file; the cursor stays. Appends of one handle, from many threads and
- * submitted ones too, never overlap. After an append that failed or was short the next one starts
- * where the file really ends, unless other appends are in flight: these keep the places that they
- * were given, and what lies before them reads as zeros where nothing was written.
+ * Writes at the end of the file; the cursor stays. Appends of one file, from many threads and
+ * handles and submitted ones too, never overlap. After an append that failed or was short the next
+ * one starts where the file really ends, unless other appends are in flight: these keep the places
+ * that they were given, and what lies before them reads as zeros where nothing was written. Where
+ * another process appends too, use O_APPEND in all of them, or a lock.
  *
  * where  NULL, or receives the offset, in bytes, at which this append began; untouched on error.
  *
  * Parameters, threads, results and errors as aio_file_write(), with
- *   -EINVAL  also when the end of the file itself is not aligned.
+ *   -EFBIG  also where the end would be beyond 2^63 - 1.
  */
 AIO_API ssize_t aio_file_append(struct aio_file *file, const void *buffer, size_t length,
                                 off_t *where);
@@ -224,10 +243,10 @@ AIO_API ssize_t aio_file_appendv(struct aio_file *file, const struct iovec *iov,
 AIO_API off_t aio_file_seek(struct aio_file *file, off_t offset, int whence);
 
 /*
- * Sets the size. Writes of this handle that are in flight end before it, later ones start after
- * it. The cursor stays. length in bytes, of any alignment.
+ * Sets the size. Writes of this file, through any handle of the process, that are in flight end
+ * before it, later ones start after it. The cursor stays. length in bytes, of any alignment.
  *
- * May block until the handle's writes in flight are done.
+ * May block until the file's writes in flight are done.
  *
  * Returns 0, -EINVAL (file NULL, length < 0, not open for writing), -EDEADLK (called in a
  * callback), the error of an earlier failed sync, or -EFBIG, -EPERM ... as ftruncate(2).
@@ -288,12 +307,14 @@ AIO_API int aio_file_allocate(struct aio_file *file, int mode, off_t offset, off
 AIO_API int aio_file_lock(struct aio_file *file, int type, bool wait);
 
 /*
- * Makes durable every write that was submitted or returned before the call: it waits for those in
- * flight, then calls fsync(2) or fdatasync(2).
+ * Makes durable every write of the file that was submitted or returned before the call, through any
+ * handle of the process: it waits for those in flight, then calls fsync(2) or fdatasync(2).
  *
- * A failed sync is never tried again silently, since the kernel forgets the lost pages: the handle
- * keeps the error, refuses writes and truncates, and every later sync and close reports it until
- * aio_file_clear_error().
+ * All syncs of a file go through one descriptor that was there from the first open on: the kernel
+ * tells each descriptor of a writeback error once. A failed sync is never tried again silently,
+ * since the kernel forgets the lost pages: each handle of the file keeps the error, refuses writes
+ * and truncates, and every later sync and close reports it until aio_file_clear_error() of that
+ * handle. What the page cache holds of the file is dropped, so that reads show what the disk has.
  *
  * Returns 0, or -EINVAL (file NULL), -EDEADLK (called in a callback), -EIO, -ENOSPC, -EDQUOT ...
  */
@@ -307,12 +328,14 @@ AIO_API int aio_file_datasync(struct aio_file *file);
 AIO_API int aio_file_clear_error(struct aio_file *file);
 
 /*
- * Gives the size in bytes, asking the kernel; for block devices the device's size.
- * Returns it, or -EINVAL (file NULL) or an error of fstat(2).
+ * Gives the size in bytes, asking the kernel; for block devices the device's size. Of a file that
+ * is extended ahead (grow_ahead) the end of what was written or truncated to. Returns it, or
+ * -EINVAL (file NULL) or an error of fstat(2).
  */
 AIO_API off_t aio_file_size(struct aio_file *file);
 
-/* fstat(2). Returns 0, -EINVAL (NULL), or an error of fstat(2). */
+/* fstat(2), with the size as aio_file_size() gives it. Returns 0, -EINVAL (NULL), or an error of
+ * fstat(2). */
 AIO_API int aio_file_stat(struct aio_file *file, struct stat *result);
 
 /*
@@ -375,10 +398,11 @@ AIO_API int aio_file_info(struct aio_file *file, struct aio_file_info *info);
 /*
  * Executes an operation on the caller's thread, with its flags; op->file must be NULL or file.
  * on_complete is not called: it must be NULL. For appends the cursor stays and the place is not
- * told; use aio_file_append() for it.
+ * told; use aio_file_append() for it. Syncs drain, with or without the flag.
  *
  * May block. Returns what the blocking call of that opcode returns (0 for NOP), or
- *   -EINVAL      NULL, an unknown opcode or flag, a reserved field not 0, a callback, another file.
+ *   -EINVAL      NULL, an unknown opcode or flag, a flag that the opcode does not have, a reserved
+ *                field not 0, a callback, another file.
  *   -EOPNOTSUPP  a flag, priority, deadline or opcode that this version does not have.
  */
 AIO_API ssize_t aio_file_execute(struct aio_file *file, const struct aio_op *op);
