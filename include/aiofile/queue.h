@@ -113,9 +113,9 @@ enum {
  * Inside a callback aio_queue_submit() never waits: the slot that was just freed is kept for the
  * first operation submitted to the same queue, after that a full table is -EAGAIN. The calls that
  * would wait for other completions return -EDEADLK: aio_queue_wait, _reap, _drain, _destroy,
- * aio_file_close, aio_file_truncate, aio_file_sync, aio_file_datasync. Blocking reads and writes
- * work, but keep every other callback of the queue waiting. A callback returns: it leaves neither
- * by longjmp(3) nor by an exception.
+ * aio_file_close, _truncate, _allocate, _sync, _datasync. Blocking reads and aligned writes work,
+ * but keep every other callback of the queue waiting; writes through the page cache are -EDEADLK,
+ * too. A callback returns: it leaves neither by longjmp(3) nor by an exception.
  */
 typedef void (*aio_complete_fn)(const struct aio_completion *completion);
 
@@ -217,12 +217,14 @@ AIO_API unsigned aio_queue_depth(const struct aio_queue *queue);
  * Submits operations.
  *
  * ops, count  the batch. They are taken in order; nothing is promised of the order in which they
- *             run. Offsets, lengths and memory must fit the file's alignments.
+ *             run.
  * ids         NULL, or receives an id for each operation taken.
  *
  * Any thread, callbacks too. Waits for a slot while the table is full of running operations
- * (not with AIO_QUEUE_NONBLOCK, nor in a callback). A write of a file that is being truncated is
- * taken and starts when the truncate is through.
+ * (not with AIO_QUEUE_NONBLOCK, nor in a callback). An operation that has to wait for others of its
+ * file, or for bounce memory, is taken and starts in its turn; it holds no thread. What would block
+ * the submit (the page cache, truncates, allocations, writes that extend the file with kernel AIO)
+ * is executed by one of a few threads.
  *
  * Returns how many operations were taken, which is less than count only where the next one met an
  * error; submitting the rest again then returns that error:
@@ -233,8 +235,8 @@ AIO_API unsigned aio_queue_depth(const struct aio_queue *queue);
  *   -EBADF       the file is not open for that direction.
  *   -EOPNOTSUPP  a flag, priority, deadline or opcode that this version does not have.
  *   -EAGAIN      no free slot, with AIO_QUEUE_NONBLOCK or in a callback: try again after a
- *                completion. Or, at the first submit, no thread could be started for the reaper:
- *                see RLIMIT_NPROC.
+ *                completion. Or no thread could be started, for the reaper at the first submit or
+ *                for the workers at the first write: see RLIMIT_NPROC.
  *   -EBUSY       the table is full of results that nobody took: take some.
  *   -ESHUTDOWN   it waited for a slot, and the queue is being destroyed.
  *   -EIO ...     a write to a file whose sync failed: see aio_file_clear_error().
