@@ -6,7 +6,9 @@
 #define AIOFILE_LIB_FILE_OPS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <aiofile/queue.h>
 
@@ -26,15 +28,13 @@ enum file_stage {
     STAGE_INSIDE, /* it has been let go */
 };
 
-/* What an operation has of its file. All zero at first; it stays where it is while used. */
+/* What an operation has of its file. It stays where it is while used. */
 struct file_pass {
     struct gate_pass gate;
     struct bounce_pass bounce;
     struct worker_job job; /* of a submitted operation: set by the queue; run by a worker when it
                               came in, with came_in set, or when the queue says so */
     bool came_in;
-    uint8_t stage;      /* enum file_stage */
-    uint8_t patience;   /* enum file_patience */
     bool memory_fits;   /* aligned: no bounce buffer for its sake */
     bool cached;        /* the road is the page cache */
     bool bounced;       /* through a bounce buffer */
@@ -45,8 +45,21 @@ struct file_pass {
     bool drains;        /* a sync that comes after all writes submitted before it */
     bool worker;        /* it is for a worker to execute, not for the engine */
     bool wants_workers; /* it may come to need workers */
+    uint8_t stage;      /* enum file_stage */
+    uint8_t patience;   /* enum file_patience */
     uint32_t mode;      /* of an allocation */
 };
+
+/* All at the beginning. Field by field: it runs for every operation. */
+static inline void file_pass_init(struct file_pass *pass)
+{
+    pass->gate.shared = 0;
+    pass->gate.alone = 0;
+    pass->gate.wakeup = NULL;
+    pass->bounce.memory = NULL;
+    pass->bounce.wakeup = NULL;
+    memset(&pass->came_in, 0, sizeof(*pass) - offsetof(struct file_pass, came_in));
+}
 
 enum file_patience {
     PATIENCE_SUBMITTED, /* it waits without a thread */

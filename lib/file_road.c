@@ -220,7 +220,7 @@ int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer
 {
     int error;
 
-    *pass = (struct file_pass){.stage = STAGE_BEGIN};
+    file_pass_init(pass);
     switch (op->opcode) {
     case AIO_OP_NOP:
         transfer_init(transfer, AIO_OP_NOP, -1, 0);
@@ -387,6 +387,14 @@ static bool at_the_end_of_numbers(const struct transfer *transfer)
     return transfer->offset > INT64_MAX - (int64_t)transfer->total - (int64_t)BOUNCE_SIZE;
 }
 
+/* In a child, whose copy of the ranges may be in any state, the kernel alone sees to it that a
+ * direct read finds what is in the page cache. */
+static bool meets_unsynced(struct aio_file *file, const struct transfer *transfer)
+{
+    return !file_is_inherited(file) &&
+           unsynced_meets(&file->inode->unsynced, transfer->offset, transfer->total);
+}
+
 static int choose_for_read(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     bool aligned = fits(transfer, file->alignment.read);
@@ -400,8 +408,7 @@ static int choose_for_read(struct aio_file *file, struct transfer *transfer, str
             file_end(file) <= transfer->offset)
             return FILE_STEP_DONE;
         return tell_misfit(file, transfer, file->alignment.read);
-    } else if ((unsynced_meets(&file->inode->unsynced, transfer->offset, transfer->total) ||
-                (!aligned && at_the_end_of_numbers(transfer))) &&
+    } else if ((meets_unsynced(file, transfer) || (!aligned && at_the_end_of_numbers(transfer))) &&
                file_page_cache_fd(file) >= 0) {
         pass->cached = true;
     } else {

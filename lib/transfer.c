@@ -211,6 +211,7 @@ void transfer_set_bounce(struct transfer *transfer, void *memory, uint64_t size)
         transfer->iov_next = &transfer->single;
         transfer->iov_left = 1;
     }
+    transfer->iov_skip = 0;
     transfer->bounce = memory;
     transfer->bounce_size = size;
     bounce_step(transfer);

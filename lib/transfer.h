@@ -8,6 +8,7 @@
 #define AIOFILE_LIB_TRANSFER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -57,15 +58,28 @@ enum transfer_verdict {
 #define TRANSFER_IOV_MAX 1024
 
 /* Sets up a transfer of nothing, then of one buffer or of vectors; total is the sum of their
- * lengths. */
+ * lengths. Field by field: what belongs to bounce buffers is set with them, and it runs for every
+ * operation. */
 static inline void transfer_init(struct transfer *transfer, uint8_t opcode, int fd, int64_t offset)
 {
-    *transfer = (struct transfer){
-        .io = {.opcode = opcode, .fd = fd, .offset = offset},
-        .offset = offset,
-        .alignment = 1,
-        .opcode = opcode,
-    };
+    transfer->io.opcode = opcode;
+    transfer->io.fd = fd;
+    transfer->io.rw_flags = 0;
+    transfer->io.buf = NULL;
+    transfer->io.len = 0;
+    transfer->io.offset = offset;
+    transfer->iov_next = NULL;
+    transfer->iov_left = 0;
+    transfer->offset = offset;
+    transfer->total = 0;
+    transfer->done = 0;
+    transfer->alignment = 1;
+    transfer->opcode = opcode;
+    transfer->stalls = 0;
+    transfer->laters = 0;
+    transfer->bounce = NULL;
+    transfer->error = 0;
+    transfer->result = 0;
 }
 
 void transfer_set_buffer(struct transfer *transfer, void *buffer, uint64_t length);
