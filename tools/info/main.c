@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - aiofile-info: what direct I/O is worth on a file, directory or block device, and which
+ * engines work on this machine.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "info.h"
+
+#define ROUNDS_MAX 1000000ul
+
+static const char usage[] =
+    "Usage: aiofile-info [--json] PATH...\n"
+    "       aiofile-info --coherence [--destroy] [--rounds=N] PATH\n"
+    "\n"
+    "Tells what libaiofile finds at each PATH: direct I/O, alignments, atomic writes; and which\n"
+    "of its engines work here. PATH is a file or a block device, which are only read, or a\n"
+    "directory, in which an unnamed temporary file is made.\n"
+    "\n"
+    "  --json        the same for programs\n"
+    "  --coherence   try, with races of raw system calls on files of its own in the directory\n"
+    "                PATH, whether direct I/O and the page cache agree there, and which submits\n"
+    "                block. Needs some MiB and a few seconds. What collides may be noted in the\n"
+    "                kernel's log.\n"
+    "                Stripes are the pieces of a file in which the library keeps page-cache and\n"
+    "                direct writes apart by itself.\n"
+    "  --destroy     with --coherence: PATH may be a block device. Its first MiBs are "
+    "overwritten.\n"
+    "  --rounds=N    with --coherence: rounds of each race, however long they take\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit status: 0; 1 where a PATH could not be looked at; 2 for a wrong command line.\n";
+
+struct arguments {
+    bool json;
+    bool coherence;
+    struct coherence_options how;
+};
+
+int complain(const char *path, const char *format, ...)
+{
+    va_list list;
+
+    fflush(stdout);
+    fprintf(stderr, "aiofile-info: %s: ", path);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+    return EXIT_ERROR;
+}
+
+int complain_error(const char *path, int error)
+{
+    const char *remedy = "";
+
+    switch (-error) {
+    case ENOENT:
+    case ENOTDIR:
+        remedy = ": give a file, a directory or a block device that exists";
+        break;
+    case EACCES:
+    case EPERM:
+        remedy = ": give a path that you may open, or run this as a user who may";
+        break;
+    case EROFS:
+        remedy = ": give a file on it instead of a directory";
+        break;
+    case EBUSY:
+        remedy = ": it is mounted, or somebody else uses it; nothing was written";
+        break;
+    case ENOSPC:
+    case EDQUOT:
+        remedy = ": free some MiB, or give another directory";
+        break;
+    default:
+        break;
+    }
+    return complain(path, "%s%s", strerror(-error), remedy);
+}
+
+int complain_facts(const char *path, const struct facts *facts, int error)
+{
+    if (facts->sentence[0] == '\0')
+        return complain_error(path, error);
+    return complain(path, "%s%s", facts->sentence,
+                    error == -ESPIPE ? ": give a file, a directory or a block device" : "");
+}
+
+/* --- a person reads it ---------------------------------------------------------------------- */
+
+static void print_bytes(const char *label, uint32_t bytes, const char *of)
+{
+    if (bytes == 1)
+        printf("  %-20s any (%s)\n", label, of);
+    else
+        printf("  %-20s %" PRIu32 " bytes (%s)\n", label, bytes, of);
+}
+
+static void print_atomic(const struct aio_file_info *info)
+{
+    if (info->atomic_write_max == 0)
+        printf("  %-20s none, or the kernel does not tell\n", "atomic writes");
+    else
+        printf("  %-20s %" PRIu32 " to %" PRIu32 " bytes in up to %" PRIu32 " vector%s\n",
+               "atomic writes", info->atomic_write_min, info->atomic_write_max,
+               info->atomic_write_segments, info->atomic_write_segments == 1 ? "" : "s");
+}
+
+static const char *direct_means(uint32_t direct_granted)
+{
+    switch (direct_granted) {
+    case AIO_DIRECT_REFUSED:
+        return ": the page cache is used";
+    case AIO_DIRECT_EMULATED:
+        return ": the file system copies, or does not say that it does not";
+    default:
+        return "";
+    }
+}
+
+static void print_facts(const char *path, const struct facts *facts)
+{
+    const struct aio_file_info *info = &facts->info;
+
+    printf("%s%s\n", path, facts->directory ? ": an unnamed temporary file in this directory" : "");
+    printf("  %-20s %s\n", "kind", facts->device ? "block device" : "regular file");
+    printf("  %-20s %s\n", "file system", facts->file_system);
+    printf("  %-20s %s%s\n", "direct I/O", direct_name(info->direct_granted),
+           direct_means(info->direct_granted));
+    if (facts->sentence[0] != '\0')
+        printf("  %-20s %s\n", "log", facts->sentence);
+    print_bytes("memory alignment", info->memory_alignment, "of buffers");
+    print_bytes("required alignment", info->required_alignment,
+                "least multiple for offset and length");
+    print_bytes("read alignment", info->read_alignment, "the same, of reads");
+    print_bytes("preferred alignment", info->preferred_alignment, "what suits the device");
+    print_bytes("direct alignment", info->direct_alignment,
+                "what a handle sends direct by default");
+    print_atomic(info);
+}
+
+/* --- engines -------------------------------------------------------------------------------- */
+
+static const struct {
+    enum aio_engine engine;
+    const char *name;
+} engines[] = {
+    {AIO_ENGINE_KAIO, "kaio"}, {AIO_ENGINE_URING, "uring"}, {AIO_ENGINE_THREADS, "threads"},
+    {AIO_ENGINE_SYNC, "sync"}, {AIO_ENGINE_SIM, "sim"},
+};
+
+#define ENGINES (sizeof(engines) / sizeof(engines[0]))
+
+static void print_engines(void)
+{
+    printf("engines\n");
+    for (size_t index = 0; index < ENGINES; index++) {
+        char reason[512] = "";
+        int error = aio_engine_probe(engines[index].engine, reason, sizeof(reason));
+
+        if (error == 0)
+            printf("  %-20s works\n", engines[index].name);
+        else
+            printf("  %-20s no (%s): %s\n", engines[index].name, strerrorname_np(-error), reason);
+    }
+}
+
+/* --- a program reads it --------------------------------------------------------------------- */
+
+static void json_string(const char *text)
+{
+    putchar('"');
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+
+        if (byte == '"' || byte == '\\')
+            printf("\\%c", byte);
+        else if (byte < ' ')
+            printf("\\u%04x", byte);
+        else
+            putchar(byte);
+    }
+    putchar('"');
+}
+
+static void json_member(const char *name, const char *text)
+{
+    printf(", \"%s\": ", name);
+    json_string(text);
+}
+
+static void json_number(const char *name, uint32_t value)
+{
+    printf(", \"%s\": %" PRIu32, name, value);
+}
+
+static void json_facts(const char *path, const struct facts *facts)
+{
+    const struct aio_file_info *info = &facts->info;
+
+    printf("{\"path\": ");
+    json_string(path);
+    printf(", \"temporary\": %s", facts->directory ? "true" : "false");
+    json_member("kind", facts->device ? "block device" : "regular file");
+    json_member("file_system", facts->file_system);
+    json_member("direct", direct_name(info->direct_granted));
+    json_member("log", facts->sentence);
+    json_number("memory_alignment", info->memory_alignment);
+    json_number("required_alignment", info->required_alignment);
+    json_number("read_alignment", info->read_alignment);
+    json_number("preferred_alignment", info->preferred_alignment);
+    json_number("direct_alignment", info->direct_alignment);
+    json_number("atomic_write_min", info->atomic_write_min);
+    json_number("atomic_write_max", info->atomic_write_max);
+    json_number("atomic_write_segments", info->atomic_write_segments);
+    printf("}");
+}
+
+static void json_engines(void)
+{
+    for (size_t index = 0; index < ENGINES; index++) {
+        char reason[512] = "";
+        int error = aio_engine_probe(engines[index].engine, reason, sizeof(reason));
+
+        printf("%s\n  {\"name\": \"%s\", \"works\": %s", index > 0 ? "," : "", engines[index].name,
+               error == 0 ? "true" : "false");
+        json_member("reason", error == 0 ? "" : reason);
+        printf("}");
+    }
+}
+
+/* --- the command line ----------------------------------------------------------------------- */
+
+static int look_at(const char *path, bool json, bool first)
+{
+    struct facts facts;
+    int error = facts_find(path, &facts);
+
+    if (error != 0)
+        return complain_facts(path, &facts, error);
+    if (json) {
+        printf("%s\n  ", first ? "" : ",");
+        json_facts(path, &facts);
+    } else {
+        print_facts(path, &facts);
+    }
+    return EXIT_OK;
+}
+
+static int look_at_all(char **paths, int count, bool json)
+{
+    int status = EXIT_OK;
+    bool first = true;
+
+    if (json) {
+        printf("{\"version\": \"%s\", \"files\": [", aio_file_version());
+    }
+    for (int index = 0; index < count; index++) {
+        if (look_at(paths[index], json, first) == EXIT_OK)
+            first = false;
+        else
+            status = EXIT_ERROR;
+    }
+    if (json) {
+        printf("%s], \"engines\": [", first ? "" : "\n ");
+        json_engines();
+        printf("\n ]}\n");
+    } else {
+        print_engines();
+    }
+    return status;
+}
+
+static int wrong(const char *sentence)
+{
+    fprintf(stderr, "aiofile-info: %s\n\n%s", sentence, usage);
+    return EXIT_USAGE;
+}
+
+static bool parse_rounds(const char *text, unsigned *rounds)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < 1 || value > ROUNDS_MAX)
+        return false;
+    *rounds = (unsigned)value;
+    return true;
+}
+
+static int run(const struct arguments *arguments, char **paths, int count)
+{
+    if (count == 0)
+        return wrong("no PATH is given");
+    if (!arguments->coherence && (arguments->how.destroy || arguments->how.rounds != 0))
+        return wrong("--destroy and --rounds belong to --coherence");
+    if (!arguments->coherence)
+        return look_at_all(paths, count, arguments->json);
+    if (count > 1)
+        return wrong("--coherence takes one PATH");
+    if (arguments->json)
+        return wrong("--coherence has no form for programs: leave --json out");
+    return coherence_run(paths[0], &arguments->how);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'},
+        {"coherence", no_argument, NULL, 'c'},
+        {"destroy", no_argument, NULL, 'd'},
+        {"rounds", required_argument, NULL, 'r'},
+        {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    struct arguments arguments = {0};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case 'j':
+            arguments.json = true;
+            break;
+        case 'c':
+            arguments.coherence = true;
+            break;
+        case 'd':
+            arguments.how.destroy = true;
+            break;
+        case 'r':
+            if (!parse_rounds(optarg, &arguments.how.rounds))
+                return wrong("--rounds takes a number from 1 to 1000000");
+            break;
+        case 'v':
+            printf("aiofile-info %s\n", aio_file_version());
+            return EXIT_OK;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_OK;
+        default:
+            fprintf(stderr, "\n%s", usage);
+            return EXIT_USAGE;
+        }
+    }
+    return run(&arguments, argv + optind, argc - optind);
+}
