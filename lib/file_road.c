@@ -761,6 +761,13 @@ static void write_append_mode(const struct engine_ops *ops, struct engine *engin
         transfer->offset = end - transfer->result;
 }
 
+/* Where another handle extends the file ahead, the kernel does not know the end that counts. */
+static bool appends_by_kernel(const struct aio_file *file, const struct transfer *transfer)
+{
+    return file->append_mode && transfer_is_write(transfer) && transfer->total > 0 &&
+           atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed) < 0;
+}
+
 void file_execute(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
                   struct transfer *transfer, struct file_pass *pass)
 {
@@ -769,7 +776,7 @@ void file_execute(struct aio_file *file, const struct engine_ops *ops, struct en
     else if (transfer->opcode == AIO_OP_ALLOCATE)
         transfer->result =
             file_allocate(file, (int)pass->mode, transfer->offset, (off_t)transfer->total);
-    else if (file->append_mode && transfer_is_write(transfer) && transfer->total > 0)
+    else if (appends_by_kernel(file, transfer))
         write_append_mode(ops, engine, transfer);
     else
         execute_steps(ops, engine, transfer, ops->execute(engine, &transfer->io));
