@@ -5,7 +5,7 @@
  *   prepare   arguments and direction -> a transfer
  *   enter     stage by stage, waiting where it must:
  *
- *     BEGIN ---> GROW       the file is to be extended ahead first: alone, then from BEGIN again
+ *     BEGIN ---> GROW       the file is extended ahead first: alone, then from BEGIN again
  *       |
  *       +------> PLACE      an append has the end: it learns its place
  *       |          |
@@ -62,7 +62,7 @@ static bool enter_gate(struct aio_file *file, struct file_pass *pass, uint64_t l
     struct gate_pass *came_in;
     bool inside;
 
-    if (lanes == 0 || file_is_inherited(file))
+    if ((lanes & ~pass->gate.alone) == 0 || file_is_inherited(file))
         return true;
     if (pass->patience == PATIENCE_CALLBACK && manner == GATE_SHARED)
         turn = GATE_CALLBACK;
@@ -784,15 +784,15 @@ void file_execute(struct aio_file *file, const struct engine_ops *ops, struct en
         transfer->error = (int32_t)transfer->result;
 }
 
-/* Extends the file ahead, alone; the operation then starts anew. That it cannot be extended is for
- * the write itself to tell. */
+/* Extends the file ahead, alone; the operation then starts anew, and stays alone: once outside it
+ * would come after what was submitted behind it. That the file cannot be extended is for the write
+ * itself to tell. */
 static void grow_and_begin(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     off_t start = is_append(transfer->opcode) ? file_end(file) : transfer->offset;
 
     if (start >= 0 && transfer->total <= (uint64_t)(INT64_MAX - start))
         file_grow(file, start + (off_t)transfer->total);
-    leave_gate(file, pass);
     pass->grown = true;
     pass->stage = STAGE_BEGIN;
 }
