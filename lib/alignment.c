@@ -200,6 +200,15 @@ static int alignment_of_regular(int fd, const struct stat *status, const struct 
     return 0;
 }
 
+/* A driver whose sectors are pages may count its memory in pages, whatever its limits say: zram of
+ * Linux 6.18 takes reads into memory aligned to 512 bytes and writes a page beyond it. */
+static uint32_t trusted_memory(const struct alignment *alignment)
+{
+    const uint32_t page = 4096;
+
+    return alignment->required >= page && alignment->memory < page ? page : alignment->memory;
+}
+
 int alignment_of_file(int fd, const struct stat *status, struct alignment *result)
 {
     struct statx_reply reply;
@@ -216,6 +225,7 @@ int alignment_of_file(int fd, const struct stat *status, struct alignment *resul
     else
         error = alignment_of_regular(fd, status, &reply, result);
     result->read = read_alignment(&reply, result->required);
+    result->memory = trusted_memory(result);
     if (result->preferred < result->required)
         result->preferred = result->required;
     return error;
