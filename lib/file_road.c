@@ -491,16 +491,28 @@ static int begin(struct aio_file *file, struct transfer *transfer, struct file_p
         pass->stage = STAGE_GROW;
         return enter_gate(file, pass, GATE_ALL, GATE_ALONE) ? 0 : FILE_STEP_HELD;
     }
-    if (is_append(transfer->opcode) || (file->append_mode && transfer_is_write(transfer))) {
-        if (file->append_mode && pass->patience == PATIENCE_CALLBACK)
+    if (file->append_mode && transfer_is_write(transfer)) {
+        if (pass->patience == PATIENCE_CALLBACK)
             return -EDEADLK;
         pass->stage = STAGE_PLACE;
-        return enter_gate(file, pass, GATE_END, file->append_mode ? GATE_ALONE : GATE_SHARED)
-                   ? 0
-                   : FILE_STEP_HELD;
+        return enter_gate(file, pass, GATE_ALL, GATE_ALONE) ? 0 : FILE_STEP_HELD;
+    }
+    if (is_append(transfer->opcode)) {
+        pass->stage = STAGE_PLACE;
+        return enter_gate(file, pass, GATE_END, GATE_SHARED) ? 0 : FILE_STEP_HELD;
     }
     pass->stage = STAGE_ROAD;
     return 0;
+}
+
+/* The write that was alone to extend the file ahead goes on beside others, but before those that
+ * came after it. Alone it must not wait for bounce memory. */
+static void share_road(struct aio_file *file, const struct transfer *transfer,
+                       struct file_pass *pass, uint64_t lanes)
+{
+    if (is_append(transfer->opcode))
+        lanes |= GATE_END;
+    start_passes(gate_share(&file->inode->gate, &pass->gate, lanes));
 }
 
 static int take_road(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
@@ -517,6 +529,10 @@ static int take_road(struct aio_file *file, struct transfer *transfer, struct fi
     if (error != 0)
         return error;
     pass->stage = STAGE_MEMORY;
+    if (pass->grown && manner == GATE_SHARED && pass->gate.alone != 0) {
+        share_road(file, transfer, pass, lanes);
+        return 0;
+    }
     return enter_gate(file, pass, lanes, manner) ? 0 : FILE_STEP_HELD;
 }
 
@@ -568,9 +584,11 @@ static int go_transfer(struct aio_file *file, struct transfer *transfer, struct 
     }
     count_road(file, transfer, pass);
     /* The engine's submit would block: in the page cache beside direct handles, or where the file
-     * system makes direct writes something else. */
-    pass->worker = writing && ((pass->cached && (file->direct || file->append_mode)) ||
-                               file->direct_granted == AIO_DIRECT_EMULATED);
+     * system makes direct writes something else. And what is alone must come to its end without
+     * anybody reaping it: the thread that should may run a callback that waits for it. */
+    pass->worker = pass->gate.alone != 0 ||
+                   (writing && ((pass->cached && (file->direct || file->append_mode)) ||
+                                file->direct_granted == AIO_DIRECT_EMULATED));
     return 0;
 }
 
@@ -784,7 +802,7 @@ void file_execute(struct aio_file *file, const struct engine_ops *ops, struct en
         transfer->error = (int32_t)transfer->result;
 }
 
-/* Extends the file ahead, alone; the operation then starts anew, and stays alone: once outside it
+/* Extends the file ahead, alone; the operation then starts anew, without leaving: once outside it
  * would come after what was submitted behind it. That the file cannot be extended is for the write
  * itself to tell. */
 static void grow_and_begin(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)

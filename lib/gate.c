@@ -12,9 +12,10 @@
  * enters and finds the lane closed has added to the count for a moment: it takes that back under
  * the lock and looks through the list as one who leaves.
  *
- * Nobody waits in a circle. A pass that waits holds nothing, with one exception: an append has the
- * end while it waits for its stripes. It waits before all who want the end alone (GATE_HAS_END), so
- * none of those it waits for waits for the end.
+ * Nobody waits in a circle. A pass that waits holds nothing, with one exception: an append shares
+ * the end while it waits for its stripes. It waits before all who want the end alone
+ * (GATE_HAS_END), so none of those it waits for waits for it. What is alone never waits for more,
+ * nor for a thread that might run a callback (file_road.c): a callback waits for nobody else.
  */
 #include "gate.h"
 
@@ -326,6 +327,24 @@ void gate_wait(struct gate *gate, struct gate_pass *pass)
     while (pass->waiting)
         thread_cond_wait(pass->wakeup, &gate->lock, DEADLINE_NEVER);
     thread_mutex_unlock(&gate->lock);
+}
+
+struct gate_pass *gate_share(struct gate *gate, struct gate_pass *pass, uint64_t lanes)
+{
+    struct gate_pass *came_in;
+    uint64_t alone = pass->alone;
+
+    thread_mutex_lock(&gate->lock);
+    for (uint64_t left = lanes; left != 0; left &= left - 1)
+        atomic_fetch_add_explicit(&gate->lanes[lowest_lane(left)], GATE_LANE_ONE,
+                                  memory_order_relaxed);
+    pass->shared |= lanes;
+    pass->alone = 0;
+    gate->alone &= ~alone;
+    came_in = look_through(gate, NULL);
+    reopen(gate, alone);
+    thread_mutex_unlock(&gate->lock);
+    return came_in;
 }
 
 struct gate_pass *gate_leave(struct gate *gate, struct gate_pass *pass)

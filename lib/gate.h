@@ -105,6 +105,10 @@ bool gate_try_alone(struct gate *gate, struct gate_pass *pass, uint64_t lanes);
 /* Sleeps until a pass that gate_enter() left waiting is inside. */
 void gate_wait(struct gate *gate, struct gate_pass *pass);
 
+/* One who has lanes alone goes on sharing some of them, without ever being outside. Returns as
+ * gate_leave(). */
+struct gate_pass *gate_share(struct gate *gate, struct gate_pass *pass, uint64_t lanes);
+
 /* Leaves all lanes of a pass. Does not block. Returns the submitted operations that came in by
  * that, linked by next, in their order: they are the caller's to start. */
 struct gate_pass *gate_leave(struct gate *gate, struct gate_pass *pass);
