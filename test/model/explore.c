@@ -13,10 +13,10 @@
 
 #include "model_thread.h"
 
-#define THREADS_MAX 6
+#define THREADS_MAX 8
 #define STACK_SIZE (24 * 1024)
 #define HEAP_SIZE (16 * 1024)
-#define VARIABLES_MAX 8
+#define VARIABLES_MAX 12
 #define DEPTH_MAX 4096
 #define STATES_MAX (6u << 20)
 
@@ -64,6 +64,7 @@ static int current = -1;
 static const struct model_scenario *scenario;
 static const char *broken;
 static jmp_buf setup_failed;
+static unsigned seen;
 
 /* --- states --------------------------------------------------------------------------------- */
 
@@ -295,6 +296,11 @@ void __assert_fail(const char *assertion, const char *file, unsigned line, const
     exit(2);
 }
 
+void model_saw(unsigned bits)
+{
+    seen |= bits;
+}
+
 void model_step(const char *label)
 {
     if (current < 0)
@@ -424,21 +430,59 @@ void model_thread_join(int thread)
 
 /* --- memory --------------------------------------------------------------------------------- */
 
+/* What stands before each piece of the heap. */
+struct piece {
+    _Alignas(64) size_t size; /* with this */
+    bool freed;
+};
+
+#define FREED_BYTE 0xdd
+
 void *model_calloc(size_t count, size_t size)
 {
-    size_t bytes = (count * size + 63) / 64 * 64;
-    void *memory = world.heap + world.heap_used;
+    size_t bytes = sizeof(struct piece) + (count * size + 63) / 64 * 64;
+    struct piece *piece = (struct piece *)(world.heap + world.heap_used);
 
     assert(world.heap_used + bytes <= HEAP_SIZE);
     world.heap_used += bytes;
-    memset(memory, 0, bytes);
-    return memory;
+    memset(piece, 0, bytes);
+    piece->size = bytes;
+    return piece + 1;
 }
 
-/* Kept: whoever touches it later shows in the state. */
 void model_free(void *memory)
 {
-    (void)memory;
+    struct piece *piece;
+
+    if (memory == NULL)
+        return;
+    piece = (struct piece *)memory - 1;
+    model_expect(!piece->freed, "memory is freed twice");
+    piece->freed = true;
+    memset(memory, FREED_BYTE, piece->size - sizeof(*piece));
+}
+
+static bool is_ignored(const unsigned char *byte)
+{
+    for (unsigned index = 0; index < ignored_count; index++)
+        if (byte >= ignored[index].memory && byte < ignored[index].memory + ignored[index].size)
+            return true;
+    return false;
+}
+
+static void check_freed(void)
+{
+    size_t at = 0;
+
+    while (at < world.heap_used) {
+        struct piece *piece = (struct piece *)(world.heap + at);
+        unsigned char *bytes = (unsigned char *)piece;
+
+        for (size_t index = sizeof(*piece); piece->freed && index < piece->size; index++)
+            model_expect(bytes[index] == FREED_BYTE || is_ignored(bytes + index),
+                         "memory was written to after it was freed");
+        at += piece->size;
+    }
 }
 
 void model_add_variable(void *variable, size_t size)
@@ -472,7 +516,8 @@ static bool choice_possible(unsigned choice)
     if (choice >= CHOICE_ENVIRONMENT)
         return scenario->environment.possible(choice - CHOICE_ENVIRONMENT);
     if (choice >= CHOICE_TIMEOUT)
-        return scenario->time_passes && one->status == SLEEPING && one->timed;
+        return one->status == SLEEPING &&
+               ((scenario->time_passes && one->timed) || scenario->wakes_early);
     switch (one->status) {
     case READY:
         return true;
@@ -492,7 +537,7 @@ static void choice_take(unsigned choice)
     if (choice >= CHOICE_ENVIRONMENT) {
         scenario->environment.apply(choice - CHOICE_ENVIRONMENT);
     } else if (choice >= CHOICE_TIMEOUT) {
-        one->timed_out = true;
+        one->timed_out = scenario->time_passes && one->timed;
         one->status = LOCKING;
     } else {
         current = (int)choice;
@@ -520,7 +565,7 @@ static void print_steps(unsigned depth, const char *what)
         if (choice >= CHOICE_ENVIRONMENT)
             printf("  device     choice %u\n", choice - CHOICE_ENVIRONMENT);
         else if (choice >= CHOICE_TIMEOUT)
-            printf("  thread %u   time-out\n", choice - CHOICE_TIMEOUT);
+            printf("  thread %u   time-out or early wake\n", choice - CHOICE_TIMEOUT);
         else
             printf("  thread %u   %s\n", choice, levels[index].label);
     }
@@ -565,8 +610,10 @@ static bool begin(void)
 
 static void run_check(void)
 {
-    if (setjmp(setup_failed) == 0)
-        scenario->check();
+    if (setjmp(setup_failed) != 0)
+        return;
+    check_freed();
+    scenario->check();
 }
 
 /* Takes one choice from the state of a level. Returns the verdict, MODEL_HOLDS to go on; *deeper
@@ -644,6 +691,7 @@ enum model_verdict model_explore(const struct model_scenario *given, bool quiet,
     enum model_verdict verdict;
 
     scenario = given;
+    seen = 0;
     *states = 0;
     if (!begin()) {
         if (!quiet)
@@ -659,5 +707,34 @@ enum model_verdict model_explore(const struct model_scenario *given, bool quiet,
         free(levels[depth].state);
         levels[depth].state = NULL;
     }
+    if (verdict == MODEL_HOLDS && (scenario->must_see & ~seen) != 0)
+        verdict = MODEL_UNSEEN;
     return verdict;
+}
+
+int model_main(const struct model_scenario *scenarios, unsigned count, int argc, char **argv)
+{
+    static const char *const verdicts[] = {"holds", "STUCK", "BROKEN", "TOO LARGE",
+                                           "HAS NOT SEEN WHAT IT IS THERE FOR"};
+    bool planted = argc > 1 && strcmp(argv[1], "planted") == 0;
+    const char *only = argc > 1 && !planted ? argv[1] : "";
+    unsigned found = 0;
+    unsigned wrong = 0;
+
+    for (unsigned index = 0; index < count && !(planted && found > 0); index++) {
+        enum model_verdict verdict;
+        unsigned long states;
+
+        if (strstr(scenarios[index].name, only) == NULL)
+            continue;
+        verdict = model_explore(&scenarios[index], planted, &states);
+        printf("%-45s %9lu states  %s\n", scenarios[index].name, states, verdicts[verdict]);
+        fflush(stdout);
+        found += verdict == MODEL_STUCK || verdict == MODEL_BROKEN;
+        wrong += verdict != MODEL_HOLDS;
+    }
+    if (!planted)
+        return wrong > 0 ? 1 : 0;
+    printf("%s\n", found > 0 ? "the planted fault was found" : "THE PLANTED FAULT WAS NOT FOUND");
+    return found > 0 ? 0 : 1;
 }

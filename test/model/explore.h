@@ -32,17 +32,24 @@ struct model_scenario {
     void (*bodies[4])(void); /* the threads; NULL ends the list */
     void (*check)(void);     /* when all threads are through */
     bool time_passes;        /* waits with a deadline may time out at any moment */
+    bool wakes_early;        /* waits may return at any moment; hides lost wake-ups */
+    unsigned must_see;       /* what it is there for: bits that model_saw() has to get */
     struct model_environment environment;
 };
 
-enum model_verdict { MODEL_HOLDS, MODEL_STUCK, MODEL_BROKEN, MODEL_TOO_LARGE };
+enum model_verdict { MODEL_HOLDS, MODEL_STUCK, MODEL_BROKEN, MODEL_TOO_LARGE, MODEL_UNSEEN };
 
 /* Explores a scenario. quiet: do not print the steps that lead to an error. *states receives how
  * many states there are. */
 enum model_verdict model_explore(const struct model_scenario *scenario, bool quiet,
                                  unsigned long *states);
 
-/* For the code under test: memory that is part of the state. */
+/* Explores all; the argument "planted" expects that one does not hold, any other one chooses those
+ * with it in their names. Returns the exit status. */
+int model_main(const struct model_scenario *scenarios, unsigned count, int argc, char **argv);
+
+/* For the code under test: memory that is part of the state. What is freed is never given out
+ * again: whoever writes to it breaks the scenario, whoever locks it gets stuck. */
 void *model_calloc(size_t count, size_t size);
 void model_free(void *memory);
 
@@ -66,5 +73,8 @@ bool model_thread_done(int thread);
 int model_self(void);
 
 void model_expect(bool condition, const char *what);
+
+/* Something was met in some order of the steps. */
+void model_saw(unsigned bits);
 
 #endif

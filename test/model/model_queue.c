@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model_queue.c - the queue, the reaper and the token in every order of their steps.
+ * model_queue.c - the queue, the reaper, the token and the workers in every order of their steps.
  *
  * The library's own files are compiled in here, on the model's threads and over a model of an
  * engine and of a file. Each scenario is a small program; together they are the table at the end.
@@ -18,6 +18,7 @@
 #define calloc model_calloc
 #define free model_free
 
+#include "../../lib/inflight.c"
 #include "../../lib/log.c"
 #include "../../lib/op.c"
 #include "../../lib/options.c"
@@ -40,12 +41,17 @@
 #elif MODEL_PLANT == 4 /* the reaper is told of nothing but the end */
 static void signal_at_end_only(struct thread_cond *cond);
 #define thread_cond_signal(cond) signal_at_end_only(cond)
-#elif MODEL_PLANT == 6 /* who puts a write into the held list does not look at the gate again */
-#define file_op_barred(file) true
-#elif MODEL_PLANT == 7 /* a holder whose condition holds sleeps on */
-#define token_holder_overslept(token, ready, context) false
 #elif MODEL_PLANT == 5 /* a holder leaves without giving the token up */
 #define token_release(token) ((token)->sleeping_for = 0)
+#elif MODEL_PLANT == 6 /* who publishes what came in before does not hand it on */
+#define workers_submit(job)                                                                        \
+    if (request->step == FILE_STEP_WORKER)                                                         \
+    (workers_submit)(job)
+#elif MODEL_PLANT == 7 /* a holder whose condition holds sleeps on */
+#define token_holder_overslept(token, ready, context) false
+#elif MODEL_PLANT == 8 /* a worker begins with what its submit is not through with */
+static void work_rashly(struct worker_job *job);
+#define queue_work work_rashly
 #endif
 
 #define _Thread_local
@@ -54,18 +60,67 @@ static void signal_at_end_only(struct thread_cond *cond);
 
 #include "../../lib/queue.c"
 
-#undef file_op_barred
+#undef queue_work
+#undef thread_cond_signal
+#undef workers_submit
+
+#if MODEL_PLANT == 8
+void queue_work(struct worker_job *job); /* its header has it by the other name */
+#elif MODEL_PLANT == 9                   /* a worker leaves a holder asleep in the engine */
+#define queue_interrupt(queue) ((void)(queue))
+#elif MODEL_PLANT == 10 /* a worker tells nobody what it has changed */
+#define queue_changed(queue) ((void)(queue))
+#elif MODEL_PLANT == 11 /* destroy does not know of the workers */
+#define inside stats.callbacks
+#endif
+
+#include "../../lib/queue_work.c"
+
+#undef queue_interrupt
+#undef queue_changed
+#undef inside
+
+/* How many workers a scenario has. */
+static unsigned workers_max(void);
+
+static int start_worker(struct thread_handle *handle, const char *name, void *(*body)(void *),
+                        void *argument, unsigned started)
+{
+    if (started >= workers_max())
+        return -EAGAIN;
+    return thread_start(handle, name, body, argument);
+}
+
+#define thread_start(handle, name, body, argument)                                                 \
+    start_worker(handle, name, body, argument, pool.started)
+
+#if MODEL_PLANT == 12 /* workers are not told of a job */
+#define thread_cond_signal(cond) ((void)(cond))
+#elif MODEL_PLANT == 13 /* workers are not told of the end */
+#define thread_cond_broadcast(cond) ((void)(cond))
+#endif
+
+#include "../../lib/workers.c"
+
+#undef thread_start
+#undef thread_cond_signal
+#undef thread_cond_broadcast
 #undef calloc
 #undef free
 
 #if MODEL_PLANT == 4
-#undef thread_cond_signal
 static struct aio_queue *the_queue(void);
 
 static void signal_at_end_only(struct thread_cond *cond)
 {
     if (the_queue()->reaper_stop)
         thread_cond_signal(cond);
+}
+#elif MODEL_PLANT == 8
+static void work_rashly(struct worker_job *job)
+{
+    request_of(job)->published = true;
+    queue_work(job);
 }
 #endif
 
@@ -83,20 +138,55 @@ uint64_t process_epoch(void)
     return 1;
 }
 
-/* A file is never looked into here: its requests are counted, as close would. */
+/* A file is never looked into here: its requests are counted, and kept out while it is barred. */
 struct aio_file {
-    struct thread_mutex lock;
-    struct thread_cond idle;
-    unsigned requests;
+    struct inflight inflight;
     bool barred;
+    struct file_pass *held[4]; /* in their order */
+    unsigned held_count;
 };
+
+/* What comes of a write step by step; the offset of the operation says which. */
+static const char *const roads[] = {
+    "E", /* to the engine */
+#define TO_ENGINE 0
+    "HE", /* held back while the file is barred */
+#define HELD_ENGINE 1
+    "WD", /* done by a worker */
+#define WORKER_DONE 2
+    "WE", /* the engine has the rest */
+#define WORKER_ENGINE 3
+    "HWD",
+#define HELD_WORKER_DONE 4
+    "HWE",
+#define HELD_WORKER_ENGINE 5
+    "HWHWD", /* a worker's work has it held back again */
+#define HELD_TWICE 6
+    "HF", /* fails */
+#define HELD_FAILS 7
+    "D", /* nothing to do */
+#define DONE_AT_ONCE 8
+    "HEW", /* for the engine, whose submit would wait for the disk */
+#define HELD_EXTENDS 9
+};
+
+/* What model_saw() is told. */
+#define SAW_NOT_HELD 1u
+#define SAW_RESUMED_EARLY 2u /* before it was published */
+#define SAW_RESUMED_LATE 4u
+#define SAW_ALL 7u
 
 /* All that the scenarios and their engine remember. */
 static struct model {
     struct engine engine;
     struct aio_queue *queue;
     struct aio_file file;
-    struct thread_mutex exclusive; /* of the gate: one truncate at a time */
+    struct aio_file other_file;
+    struct thread_mutex exclusive; /* one truncate at a time */
+    unsigned workers;
+    struct worker_job jobs[2];
+    bool ran[2];
+    bool extends; /* the engine's submit waits for the disk where a write extends its file */
     aio_request_id ids[4];
     aio_complete_fn follow_up; /* of the operation that a callback submits */
     unsigned results;          /* results taken by anybody */
@@ -115,6 +205,11 @@ static struct model {
     unsigned slow_needs_marks;
 } model;
 
+static unsigned workers_max(void)
+{
+    return model.workers;
+}
+
 #if MODEL_PLANT == 4
 static struct aio_queue *the_queue(void)
 {
@@ -122,53 +217,82 @@ static struct aio_queue *the_queue(void)
 }
 #endif
 
-int file_op_begin(const struct aio_op *op, struct transfer *transfer)
+int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct file_pass *pass)
 {
+    *pass = (struct file_pass){.marked = true};
     transfer_init(transfer, op->opcode, 3, op->offset);
     transfer_set_buffer(transfer, NULL, op->len);
-    thread_mutex_lock(&op->file->lock);
-    op->file->requests++;
-    thread_mutex_unlock(&op->file->lock);
+    pass->wants_workers = transfer_is_write(transfer) && roads[op->offset][1] != 0;
+    inflight_add(&op->file->inflight);
     return 0;
 }
 
-/* A gate that is closed and opened by a scenario. */
-int file_op_enter(struct aio_file *file, struct transfer *transfer)
+/* The rest of a road. */
+static int go_on(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
+    for (;;) {
+        switch (roads[transfer->offset][pass->stage++]) {
+        case 'H':
+            if (!file->barred) {
+                model_saw(SAW_NOT_HELD);
+                break;
+            }
+            file->held[file->held_count++] = pass;
+            return FILE_STEP_HELD;
+        case 'E':
+            return FILE_STEP_ENGINE;
+        case 'W':
+            return FILE_STEP_WORKER;
+        case 'F':
+            return -EFBIG;
+        default:
+            transfer->result = (int64_t)transfer->total;
+            return FILE_STEP_DONE;
+        }
+    }
+}
+
+int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    struct request *request = request_of(&pass->job);
+
     if (!transfer_is_write(transfer))
-        return 0;
-    model_step("enter the gate");
-    if (file->barred)
-        return -EAGAIN;
-    transfer->entered = true;
-    return 0;
+        return FILE_STEP_ENGINE;
+    model_step("enter the file");
+    if (pass->stage > 0) {
+        model_expect(request->published && request->state == REQUEST_WORKING,
+                     "a worker goes on with what its submit is not through with");
+        model_saw(request->resumed ? SAW_RESUMED_EARLY : SAW_RESUMED_LATE);
+    }
+    return go_on(file, transfer, pass);
 }
 
-bool file_op_barred(struct aio_file *file)
+bool file_op_extends(struct aio_file *file, const struct transfer *transfer)
 {
-    model_step("look at the gate");
-    return file->barred;
+    (void)file;
+    return transfer_is_write(transfer);
 }
 
-void file_op_end(struct aio_file *file, struct transfer *transfer)
+int file_op_work(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
+                 struct transfer *transfer, struct file_pass *pass)
+{
+    (void)ops;
+    (void)engine;
+    model_step("work");
+    return go_on(file, transfer, pass);
+}
+
+void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     (void)file;
     (void)transfer;
-}
-
-void file_op_hold(struct aio_file *file)
-{
-    thread_mutex_lock(&file->lock);
-    file->requests++;
-    thread_mutex_unlock(&file->lock);
+    model_expect(pass->marked, "an operation ends twice");
+    pass->marked = false;
 }
 
 void file_op_forget(struct aio_file *file)
 {
-    thread_mutex_lock(&file->lock);
-    if (--file->requests == 0)
-        thread_cond_broadcast(&file->idle);
-    thread_mutex_unlock(&file->lock);
+    inflight_remove(&file->inflight);
 }
 
 /* --- the engine ----------------------------------------------------------------------------- */
@@ -283,6 +407,9 @@ static void make_queue(unsigned depth)
 
     ops = model_ops;
     ops.destroy = model_engine_destroy;
+    ops.extending_blocks = model.extends;
+    if (model.workers == 0)
+        model.workers = 1;
     options.depth = depth;
     model.slow_tag = DEPTH;
     model_expect(aio_queue_create(&options, &model.queue) == 0, "create");
@@ -291,15 +418,29 @@ static void make_queue(unsigned depth)
     model_ignore(&model.queue->stats, sizeof(model.queue->stats));
 }
 
+static void submit_op(unsigned id, const struct aio_op *op)
+{
+    model_expect(aio_queue_submit(model.queue, op, 1, &model.ids[id]) == 1, "submit");
+}
+
 static void submit(unsigned id, uint8_t opcode, uint32_t flags, aio_complete_fn on_complete)
 {
-    struct aio_op op = {.opcode = opcode,
-                        .flags = flags,
-                        .file = opcode == AIO_OP_NOP ? NULL : &model.file,
-                        .len = opcode == AIO_OP_NOP ? 0 : 2,
-                        .on_complete = on_complete};
+    submit_op(id, &(struct aio_op){.opcode = opcode,
+                                   .flags = flags,
+                                   .file = &model.file,
+                                   .len = 2,
+                                   .on_complete = on_complete});
+}
 
-    model_expect(aio_queue_submit(model.queue, &op, 1, &model.ids[id]) == 1, "submit");
+/* A write that takes one of the roads. */
+static void submit_write(unsigned id, int road, uint32_t flags, aio_complete_fn on_complete)
+{
+    submit_op(id, &(struct aio_op){.opcode = AIO_OP_WRITE,
+                                   .flags = flags,
+                                   .file = &model.file,
+                                   .len = 2,
+                                   .offset = road,
+                                   .on_complete = on_complete});
 }
 
 static void wait_for(unsigned id, ssize_t expected)
@@ -318,7 +459,7 @@ static int reap(unsigned min, unsigned max)
     return count;
 }
 
-static void destroy(void)
+static void destroy_queue(void)
 {
     model_expect(aio_queue_destroy(model.queue, 0) == 0, "destroy");
 }
@@ -335,7 +476,12 @@ static bool others_done(void *last)
 static void destroy_after(int threads)
 {
     model_wait_until("the others' end", others_done, (void *)(intptr_t)threads);
-    destroy();
+    destroy_queue();
+}
+
+static void destroy_after_1(void)
+{
+    destroy_after(1);
 }
 
 static void destroy_after_2(void)
@@ -357,8 +503,11 @@ static void count_callback(const struct aio_completion *completion)
 
 static void check_nothing_held(void)
 {
-    model_expect(model.file.requests == 0, "requests of the file are left");
+    model_expect(inflight_count(&model.file.inflight) == 0, "requests of the file are left");
+    model_expect(inflight_count(&model.other_file.inflight) == 0, "requests of the other are left");
     model_expect(model.ring_count == 0, "an event was not reaped");
+    model_expect(queues_hastening == 0, "somebody hastens the queues for ever");
+    model_expect(pool.users == 0 && pool.first == NULL, "a job or a user of the workers is left");
 }
 
 /* --- scenarios ------------------------------------------------------------------------------ */
@@ -569,7 +718,7 @@ static bool somebody_waits(void *unused)
 static void destroy_under_waiter(void)
 {
     model_wait_until("a waiter", somebody_waits, NULL);
-    destroy();
+    destroy_queue();
 }
 
 static void check_destroyed(void)
@@ -581,11 +730,8 @@ static void check_destroyed(void)
 /* Close: waits for the file's requests, which nobody reaps. */
 static void close_file(void)
 {
-    queues_hasten_begin();
-    thread_mutex_lock(&model.file.lock);
-    while (model.file.requests > 0)
-        thread_cond_wait(&model.file.idle, &model.file.lock, DEADLINE_NEVER);
-    thread_mutex_unlock(&model.file.lock);
+    queues_hasten_begin(1);
+    inflight_wait_idle(&model.file.inflight);
     queues_hasten_end();
     model.marks++;
 }
@@ -602,7 +748,7 @@ static void reap_rest(void)
     model_wait_until("the close", others_done, (void *)(intptr_t)1);
     while (model.results < 2)
         reap(1, 2);
-    destroy();
+    destroy_queue();
 }
 
 /* The same beside a reap that sleeps for more than the file's. */
@@ -610,19 +756,28 @@ static void setup_close_beside_reap(void)
 {
     make_queue(DEPTH);
     submit(0, AIO_OP_READ, 0, NULL);
-    submit(1, AIO_OP_READ, 0, NULL);
-    model.file.requests--; /* the second one is of some other file */
+    submit_op(1, &(struct aio_op){.opcode = AIO_OP_READ, .file = &model.other_file, .len = 2});
     model.slow_tag = 1;
     model.slow_needs_marks = 1;
 }
 
-static void reap_two_beside_close(void)
+/* Lets in what the file has held back. */
+static void let_in(void)
 {
-    reap(2, 2);
-    model.file.requests = 0;
+    struct file_pass *held[4];
+    unsigned count = model.file.held_count;
+
+    memcpy(held, model.file.held, sizeof(held));
+    memset(model.file.held, 0, sizeof(held));
+    model.file.barred = false;
+    model.file.held_count = 0;
+    for (unsigned index = 0; index < count; index++) {
+        held[index]->came_in = true;
+        workers_submit(&held[index]->job);
+    }
 }
 
-/* A truncate keeps a write out; it is launched by whoever comes last. */
+/* A truncate keeps a write out. */
 static void setup_truncate(void)
 {
     make_queue(DEPTH);
@@ -632,8 +787,7 @@ static void setup_truncate(void)
 static void end_truncate(void)
 {
     model_step("end the truncate");
-    model.file.barred = false;
-    queues_launch_held(&model.file);
+    let_in();
 }
 
 static void truncate_again(void)
@@ -644,15 +798,214 @@ static void truncate_again(void)
     thread_mutex_unlock(&model.exclusive);
 }
 
-static void submit_write_and_wait(void)
+static void submit_held_and_wait(void)
 {
-    submit(1, AIO_OP_WRITE, 0, NULL);
+    submit_write(1, HELD_ENGINE, 0, NULL);
     wait_for(1, 2);
 }
 
-static void submit_write_with_callback(void)
+static void submit_held_failing_and_wait(void)
 {
-    submit(1, AIO_OP_WRITE, 0, count_callback);
+    const struct aio_op op = {
+        .opcode = AIO_OP_WRITE, .file = &model.file, .len = 2, .offset = HELD_FAILS};
+    int count = aio_queue_submit(model.queue, &op, 1, &model.ids[1]);
+
+    model_expect(count == 1 || count == -EFBIG, "submit");
+    if (count == 1)
+        wait_for(1, -EFBIG);
+    else
+        model.results++;
+}
+
+static void submit_held_with_callback(void)
+{
+    submit_write(1, HELD_ENGINE, 0, count_callback);
+}
+
+static void submit_held_work_with_callback(void)
+{
+    submit_write(1, HELD_WORKER_DONE, 0, count_callback);
+}
+
+/* What a batch has: one that is held back, one that is refused, with one between them. */
+static void submit_batch_and_wait(void)
+{
+    const struct aio_op ops[] = {
+        {.opcode = AIO_OP_WRITE, .file = &model.file, .len = 2, .offset = HELD_ENGINE},
+        {.opcode = AIO_OP_READ, .file = &model.file, .len = 2},
+        {.opcode = 99},
+    };
+
+    model_expect(aio_queue_submit(model.queue, ops, 3, model.ids) == 2, "submit");
+    wait_for(1, 2);
+    wait_for(0, 2);
+}
+
+/* Held back twice: the worker that finds it held again may not touch it any more. */
+static void setup_truncate_two_workers(void)
+{
+    model.workers = 2;
+    setup_truncate();
+}
+
+static void submit_held_twice(void)
+{
+    submit_write(1, HELD_TWICE, 0, count_callback);
+}
+
+/* The engine's submit would wait for the disk. */
+static void setup_extending(void)
+{
+    model.extends = true;
+    setup_truncate();
+}
+
+static void submit_extending_and_wait(void)
+{
+    submit_write(1, HELD_EXTENDS, 0, NULL);
+    wait_for(1, 2);
+}
+
+/* A callback's follow-up is held back in the slot kept for it. */
+static void setup_one_slot_truncate(void)
+{
+    make_queue(1);
+    model.file.barred = true;
+}
+
+static void follow_up_held(const struct aio_completion *completion)
+{
+    model_expect(completion->result == 2, "a callback's result");
+    model.callbacks++;
+    submit_held_with_callback();
+}
+
+static void callback_chain_held(void)
+{
+    submit(0, AIO_OP_READ, 0, follow_up_held);
+}
+
+/* Destroying while a request is held back or a worker's. The workers have another user. */
+static void setup_held(int road)
+{
+    make_queue(DEPTH);
+    model_expect(workers_add_user() == 0, "workers");
+    model.file.barred = true;
+    submit_write(0, road, 0, count_callback);
+}
+
+static void setup_held_work(void)
+{
+    setup_held(HELD_WORKER_DONE);
+}
+
+static void setup_held_engine(void)
+{
+    setup_held(HELD_WORKER_ENGINE);
+}
+
+static void remove_user_after_2(void)
+{
+    model_wait_until("the others' end", others_done, (void *)(intptr_t)2);
+    workers_remove_user();
+}
+
+/* Close while a write is held back. */
+static void setup_close_held(void)
+{
+    make_queue(DEPTH);
+    model.file.barred = true;
+    submit_write(0, HELD_WORKER_ENGINE, 0, NULL);
+    submit(1, AIO_OP_READ, 0, NULL);
+}
+
+/* A reap for two, of which a worker does one: the read that it sleeps for comes only later. */
+static void setup_two_one_slow(void)
+{
+    make_queue(DEPTH);
+    submit(0, AIO_OP_READ, 0, NULL);
+    submit(1, AIO_OP_READ, 0, NULL);
+    model.slow_tag = 1;
+    model.slow_needs_marks = 1;
+}
+
+static bool write_is_known(void *unused)
+{
+    (void)unused;
+    return model.queue->sequence == 3;
+}
+
+static void reap_two_mark_and_rest(void)
+{
+    model_wait_until("the write", write_is_known, NULL);
+    model_expect(reap(2, 2) == 2, "reap for two");
+    model.marks++;
+    model_expect(reap(1, 1) == 1, "reap the rest");
+}
+
+static void reap_three_in_parts(void)
+{
+    while (model.results < 2)
+        if (reap(1, 2) == 0)
+            model_step("reap again");
+    model.marks++;
+    model_expect(reap(1, 1) == 1, "reap the rest");
+}
+
+static void submit_work(void)
+{
+    submit_write(2, WORKER_DONE, 0, NULL);
+}
+
+static void submit_work_for_engine(void)
+{
+    submit_write(2, WORKER_ENGINE, 0, NULL);
+}
+
+static void submit_nothing(void)
+{
+    submit_write(2, DONE_AT_ONCE, 0, NULL);
+}
+
+/* Waits for a worker, parked or asleep in the engine for something slow. */
+static void setup_slow(void)
+{
+    make_queue(DEPTH);
+    submit(0, AIO_OP_READ, AIO_OP_WAITED, NULL);
+    model.slow_tag = 0;
+    model.slow_needs_marks = 1;
+}
+
+static void submit_work_wait_and_mark(void)
+{
+    submit_write(1, WORKER_DONE, AIO_OP_WAITED, NULL);
+    wait_for(1, 2);
+    model.marks++;
+}
+
+static void submit_work_drain_and_mark(void)
+{
+    submit_write(0, WORKER_DONE, 0, count_callback);
+    model_expect(aio_queue_drain(model.queue, NULL) == 0, "drain");
+    model_expect(model.callbacks == 1, "drain returns before the callback");
+}
+
+static void submit_work_and_wait_0(void)
+{
+    submit_write(0, WORKER_DONE, 0, NULL);
+    wait_for(0, 2);
+}
+
+static void submit_work_and_wait_1(void)
+{
+    submit_write(1, WORKER_DONE, 0, NULL);
+    wait_for(1, 2);
+}
+
+static void submit_work_for_engine_and_wait(void)
+{
+    submit_write(1, WORKER_ENGINE, 0, NULL);
+    wait_for(1, 2);
 }
 
 static void check_one_callback(void)
@@ -713,6 +1066,50 @@ static void submit_slow_and_wait(void)
     wait_for(1, 2);
 }
 
+/* Users of the workers who come and go: the last one ends the threads, the next one starts them. */
+static void setup_workers(void)
+{
+    model.workers = 2;
+}
+
+static void run_job(struct worker_job *job)
+{
+    model_step("run a job");
+    model.ran[job - model.jobs] = true;
+    memset(job, 0xdd, sizeof(*job)); /* the worker does not touch it any more */
+}
+
+static bool has_run(void *job)
+{
+    return model.ran[(intptr_t)job];
+}
+
+static void use_workers(void)
+{
+    int job = model_self();
+
+    model_expect(workers_add_user() == 0, "workers");
+    model.jobs[job].run = run_job;
+    workers_submit(&model.jobs[job]);
+    model_wait_until("the job", has_run, (void *)(intptr_t)job);
+    workers_remove_user();
+}
+
+static void check_workers(void)
+{
+    model_expect(pool.users == 0 && pool.first == NULL && pool.started == 0 && pool.idle == 0 &&
+                     !pool.stop,
+                 "workers are left");
+}
+
+/* No room in the engine for what a worker gives it. */
+static void setup_no_room_once(void)
+{
+    make_queue(DEPTH);
+    model.refuse = -EAGAIN;
+    model.refuse_left = 1;
+}
+
 /* No room in the engine, and nothing in flight that could make some. */
 static void setup_no_room(void)
 {
@@ -741,161 +1138,125 @@ static void wait_briefly(void)
         model.results++;
 }
 
-#define DEVICE                                                                                     \
+#define SCENARIO(named, sets_up, checks, ...)                                                      \
     {                                                                                              \
-        2 * DEPTH, device_possible, device_apply                                                   \
+        .name = named, .setup = sets_up, .bodies = {__VA_ARGS__}, .check = checks,                 \
+        .environment = {                                                                           \
+            2 * DEPTH,                                                                             \
+            device_possible,                                                                       \
+            device_apply                                                                           \
+        }                                                                                          \
+    }
+
+/* Waits with a deadline may time out. */
+#define TIMED_SCENARIO(named, sets_up, checks, ...)                                                \
+    {                                                                                              \
+        .name = named, .setup = sets_up, .bodies = {__VA_ARGS__}, .check = checks,                 \
+        .time_passes = true, .environment = {                                                      \
+            2 * DEPTH,                                                                             \
+            device_possible,                                                                       \
+            device_apply                                                                           \
+        }                                                                                          \
+    }
+
+/* Something is held back and resumed, at all times. */
+#define HELD_SCENARIO(named, sees, sets_up, checks, ...)                                           \
+    {                                                                                              \
+        .name = named, .setup = sets_up, .bodies = {__VA_ARGS__}, .check = checks,                 \
+        .must_see = sees, .environment = {                                                         \
+            2 * DEPTH,                                                                             \
+            device_possible,                                                                       \
+            device_apply                                                                           \
+        }                                                                                          \
     }
 
 static const struct model_scenario scenarios[] = {
-    {"two threads submit and wait",
-     setup_plain,
-     {submit_and_wait_0, submit_and_wait_1, destroy_after_2},
-     check_two_results,
-     false,
-     DEVICE},
-    {"a transfer in two parts",
-     setup_partial,
-     {submit_and_wait_0, submit_and_wait_1, destroy_after_2},
-     check_two_results,
-     false,
-     DEVICE},
-    {"reap two, wait for one of them",
-     setup_two_in_flight,
-     {reap_two, wait_for_1, destroy_after_2},
-     check_two_results,
-     false,
-     DEVICE},
-    {"callback and drain beside a waiter",
-     setup_partial,
-     {callback_0, submit_and_wait_1, destroy_after_2},
-     check_callback_and_result,
-     false,
-     DEVICE},
-    {"two callbacks, one slot",
-     setup_one_slot,
-     {callback_only_0, callback_only_1, destroy_after_2},
-     check_two_callbacks,
-     false,
-     DEVICE},
-    {"a callback submits into its slot",
-     setup_one_slot,
-     {callback_chain, callback_only_1, destroy_after_2},
-     check_two_callbacks,
-     false,
-     DEVICE},
-    {"the engine refuses while a holder sleeps",
-     setup_refusal,
-     {submit_refused, reap_one_mark, wait_for_slow, destroy_after_3},
-     check_two_results,
-     false,
-     DEVICE},
-    {"a waiter comes while a reap sleeps for two",
-     setup_claim,
-     {reap_two, wait_for_0_mark, destroy_after_2},
-     check_three_results,
-     false,
-     DEVICE},
-    {"a reap's last result is claimed",
-     setup_taken_away,
-     {reap_until_claimed, claim_0, destroy_after_2},
-     check_destroyed,
-     false,
-     DEVICE},
-    {"a reap after a claim",
-     setup_taken_away,
-     {reap_after_claim, claim_0, destroy_after_2},
-     check_destroyed,
-     false,
-     DEVICE},
-    {"destroy while a thread waits",
-     setup_one_in_flight,
-     {claim_0, destroy_under_waiter},
-     check_destroyed,
-     false,
-     DEVICE},
-    {"close waits for what nobody reaps",
-     setup_close,
-     {close_file, reap_rest},
-     check_two_results,
-     false,
-     DEVICE},
-    {"close beside a reap for two",
-     setup_close_beside_reap,
-     {close_file, reap_two_beside_close, destroy_after_2},
-     check_two_results,
-     false,
-     DEVICE},
-    {"a write beside a truncate",
-     setup_truncate,
-     {end_truncate, submit_write_and_wait, destroy_after_2},
-     check_destroyed,
-     false,
-     DEVICE},
-    {"a callback's write beside two truncates",
-     setup_plain,
-     {truncate_again, truncate_again, submit_write_with_callback, destroy_after_3},
-     check_one_callback,
-     false,
-     DEVICE},
-    {"a slot comes free while its waiter reaps",
-     setup_full,
-     {submit_third_mark, wait_for_0_then_1, destroy_after_2},
-     check_three_results,
-     false,
-     DEVICE},
-    {"a callback returns while a drain reaps",
-     setup_callback_and_slow,
-     {drain_and_mark, submit_slow_and_wait, destroy_after_2},
-     check_callback_and_result,
-     false,
-     DEVICE},
-    {"no room in the engine",
-     setup_no_room,
-     {write_and_wait, submit_and_wait_1, destroy_after_2},
-     check_two_results,
-     true,
-     DEVICE},
-    {"waits whose time passes",
-     setup_plain,
-     {wait_briefly, submit_and_wait_1, destroy_after_2},
-     check_two_results,
-     true,
-     DEVICE},
+    SCENARIO("two threads submit and wait", setup_plain, check_two_results, submit_and_wait_0,
+             submit_and_wait_1, destroy_after_2),
+    SCENARIO("reap two, wait for one of them", setup_two_in_flight, check_two_results, reap_two,
+             wait_for_1, destroy_after_2),
+    SCENARIO("two callbacks, one slot", setup_one_slot, check_two_callbacks, callback_only_0,
+             callback_only_1, destroy_after_2),
+    SCENARIO("a callback submits into its slot", setup_one_slot, check_two_callbacks,
+             callback_chain, callback_only_1, destroy_after_2),
+    SCENARIO("the engine refuses while a holder sleeps", setup_refusal, check_two_results,
+             submit_refused, reap_one_mark, wait_for_slow, destroy_after_3),
+    SCENARIO("a waiter comes while a reap sleeps for two", setup_claim, check_three_results,
+             reap_two, wait_for_0_mark, destroy_after_2),
+    SCENARIO("a reap's last result is claimed", setup_taken_away, check_destroyed,
+             reap_until_claimed, claim_0, destroy_after_2),
+    SCENARIO("a reap after a claim", setup_taken_away, check_destroyed, reap_after_claim, claim_0,
+             destroy_after_2),
+    SCENARIO("destroy while a thread waits", setup_one_in_flight, check_destroyed, claim_0,
+             destroy_under_waiter),
+    SCENARIO("close waits for what nobody reaps", setup_close, check_two_results, close_file,
+             reap_rest),
+    SCENARIO("close beside a reap for two", setup_close_beside_reap, check_two_results, close_file,
+             reap_two, destroy_after_2),
+    SCENARIO("a slot comes free while its waiter reaps", setup_full, check_three_results,
+             submit_third_mark, wait_for_0_then_1, destroy_after_2),
+    SCENARIO("a callback returns while a drain reaps", setup_callback_and_slow,
+             check_callback_and_result, drain_and_mark, submit_slow_and_wait, destroy_after_2),
+    HELD_SCENARIO("a held write", SAW_ALL, setup_truncate, check_destroyed, end_truncate,
+                  submit_held_and_wait, destroy_after_2),
+    HELD_SCENARIO("a held write that fails", SAW_RESUMED_EARLY | SAW_RESUMED_LATE, setup_truncate,
+                  check_destroyed, end_truncate, submit_held_failing_and_wait, destroy_after_2),
+    HELD_SCENARIO("a held write that extends", SAW_ALL, setup_extending, check_destroyed,
+                  end_truncate, submit_extending_and_wait, destroy_after_2),
+    HELD_SCENARIO("a held write for a worker", SAW_ALL, setup_truncate, check_one_callback,
+                  end_truncate, submit_held_work_with_callback, destroy_after_2),
+    HELD_SCENARIO("a callback's write is held", SAW_ALL, setup_one_slot_truncate,
+                  check_two_callbacks, callback_chain_held, end_truncate, destroy_after_2),
+    HELD_SCENARIO("destroy, a write is held or a worker's", SAW_RESUMED_LATE, setup_held_work,
+                  check_one_callback, end_truncate, destroy_queue, remove_user_after_2),
+    HELD_SCENARIO("the same, it goes to the engine", SAW_RESUMED_LATE, setup_held_engine,
+                  check_one_callback, end_truncate, destroy_queue, remove_user_after_2),
+    HELD_SCENARIO("close waits for a held write", SAW_RESUMED_LATE, setup_close_held,
+                  check_two_results, close_file, reap_rest, end_truncate),
+    SCENARIO("a worker beside a reap for two", setup_two_one_slow, check_three_results,
+             reap_two_mark_and_rest, submit_work, destroy_after_2),
+    SCENARIO("a worker beside reaps", setup_two_one_slow, check_three_results, reap_three_in_parts,
+             submit_work_for_engine, destroy_after_2),
+    SCENARIO("an operation that is done at once", setup_two_one_slow, check_three_results,
+             reap_two_mark_and_rest, submit_nothing, destroy_after_2),
+    SCENARIO("a worker beside one who waits", setup_slow, check_two_results, wait_for_slow,
+             submit_work_wait_and_mark, destroy_after_2),
+    SCENARIO("workers whose users come and go", setup_workers, check_workers, use_workers,
+             use_workers),
+    TIMED_SCENARIO("no room in the engine for a worker", setup_no_room_once, check_destroyed,
+                   submit_work_for_engine_and_wait, destroy_after_1),
+    /* The large ones. */
+    SCENARIO("a transfer in two parts", setup_partial, check_two_results, submit_and_wait_0,
+             submit_and_wait_1, destroy_after_2),
+    SCENARIO("callback and drain beside a waiter", setup_partial, check_callback_and_result,
+             callback_0, submit_and_wait_1, destroy_after_2),
+    TIMED_SCENARIO("no room in the engine", setup_no_room, check_two_results, write_and_wait,
+                   submit_and_wait_1, destroy_after_2),
+    TIMED_SCENARIO("waits whose time passes", setup_plain, check_two_results, wait_briefly,
+                   submit_and_wait_1, destroy_after_2),
+    HELD_SCENARIO("a held write in a batch", SAW_ALL, setup_truncate, check_two_results,
+                  end_truncate, submit_batch_and_wait, destroy_after_2),
+    HELD_SCENARIO("a held write beside two truncates", SAW_ALL, setup_plain, check_one_callback,
+                  truncate_again, truncate_again, submit_held_with_callback, destroy_after_3),
+    HELD_SCENARIO("a held write that is held again", SAW_ALL, setup_truncate_two_workers,
+                  check_one_callback, end_truncate, truncate_again, submit_held_twice,
+                  destroy_after_3),
+    SCENARIO("a worker's callback and a drain", setup_plain, check_callback_and_result,
+             submit_work_drain_and_mark, submit_and_wait_1, destroy_after_2),
+    SCENARIO("a worker gives it to the engine", setup_plain, check_two_results, submit_and_wait_0,
+             submit_work_for_engine_and_wait, destroy_after_2),
+    SCENARIO("two that are the first to need workers", setup_plain, check_two_results,
+             submit_work_and_wait_0, submit_work_and_wait_1, destroy_after_2),
 };
-
-#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
 int main(int argc, char **argv)
 {
-    bool planted = argc > 1 && strcmp(argv[1], "planted") == 0;
-    const char *only = argc > 1 && !planted ? argv[1] : NULL;
-    unsigned found = 0;
-    unsigned wrong = 0;
-
     model_add_variable(&model, sizeof(model));
     model_add_variable(&all_queues, sizeof(all_queues));
     model_add_variable(&all_queues_lock, sizeof(all_queues_lock));
     model_add_variable(&queues_hastening, sizeof(queues_hastening));
+    model_add_variable(&pool, sizeof(pool));
+    model_add_variable(&users_lock, sizeof(users_lock));
     model_add_thread_variable(&callback_current, sizeof(callback_current));
-    for (unsigned index = 0; index < SCENARIOS; index++) {
-        static const char *const verdicts[] = {"holds", "STUCK", "BROKEN", "TOO LARGE"};
-        enum model_verdict verdict;
-        unsigned long states;
-
-        if (only != NULL && strstr(scenarios[index].name, only) == NULL)
-            continue;
-        verdict = model_explore(&scenarios[index], planted, &states);
-        printf("%-45s %9lu states  %s\n", scenarios[index].name, states, verdicts[verdict]);
-        fflush(stdout);
-        found += verdict == MODEL_STUCK || verdict == MODEL_BROKEN;
-        wrong += verdict == MODEL_TOO_LARGE;
-        if (planted && found > 0)
-            break;
-    }
-    if (planted) {
-        printf("%s\n",
-               found > 0 ? "the planted fault was found" : "THE PLANTED FAULT WAS NOT FOUND");
-        return found > 0 ? 0 : 1;
-    }
-    return found + wrong > 0 ? 1 : 0;
+    return model_main(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), argc, argv);
 }
