@@ -84,6 +84,18 @@ static bool available(bool callback)
     return pool.free_count > (callback ? 0 : BOUNCE_KEPT);
 }
 
+static void insert_behind_callbacks(struct bounce_pass *pass)
+{
+    struct bounce_pass **link = &pool.first;
+
+    while (*link != NULL && (*link)->callback)
+        link = &(*link)->next;
+    pass->next = *link;
+    *link = pass;
+    if (pass->next == NULL)
+        pool.last = pass;
+}
+
 static void start_waiting(struct bounce_pass *pass)
 {
     pass->next = NULL;
@@ -92,8 +104,7 @@ static void start_waiting(struct bounce_pass *pass)
         pool.first = pass;
         pool.last = pass;
     } else if (pass->callback) { /* the others may wait for what it holds up */
-        pass->next = pool.first;
-        pool.first = pass;
+        insert_behind_callbacks(pass);
     } else {
         pool.last->next = pass;
         pool.last = pass;

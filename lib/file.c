@@ -140,6 +140,18 @@ static int refuse_emulated(const struct aio_file *file)
     return -EINVAL;
 }
 
+/* The attribute "append only" of a file keeps O_APPEND set, which then does no harm: who has it
+ * appends only. */
+static int set_flags(struct aio_file *file, int flags)
+{
+    if (fcntl(file->fd, F_SETFL, flags) == 0)
+        return 0;
+    if (errno != EPERM || !file->append_mode || fcntl(file->fd, F_SETFL, flags | O_APPEND) != 0)
+        return -1;
+    file->append_only = true;
+    return 0;
+}
+
 /* Sets or clears O_DIRECT and finds the alignments. flags are the descriptor's. */
 static int grant_direct(struct aio_file *file, const struct aio_file_options *options,
                         const struct stat *status, int flags)
@@ -150,7 +162,7 @@ static int grant_direct(struct aio_file *file, const struct aio_file_options *op
     file->alignment = ALIGNMENT_NONE;
     file->direct_granted = AIO_DIRECT_OFF;
     flags &= ~(O_DIRECT | O_NONBLOCK | O_APPEND);
-    if (fcntl(file->fd, F_SETFL, wanted ? flags | O_DIRECT : flags) != 0)
+    if (set_flags(file, wanted ? flags | O_DIRECT : flags) != 0)
         error = -errno;
     if (error == 0 && wanted)
         error = alignment_of_file(file->fd, status, &file->alignment);
@@ -164,7 +176,7 @@ static int grant_direct(struct aio_file *file, const struct aio_file_options *op
         return 0;
     }
     file->alignment = ALIGNMENT_NONE;
-    if (options->direct != AIO_DIRECT_PREFERRED || fcntl(file->fd, F_SETFL, flags) != 0)
+    if (options->direct != AIO_DIRECT_PREFERRED || set_flags(file, flags) != 0)
         return refuse_direct(file, error);
     file->direct_granted = AIO_DIRECT_REFUSED;
     log_say(&file->log, AIO_LOG_WARNING,
@@ -237,12 +249,13 @@ static int join_inode(struct aio_file *file, const struct aio_file_options *opti
         return error;
     atomic_init(&file->sync_cleared,
                 atomic_load_explicit(&file->inode->sync_state, memory_order_relaxed));
-    if (file->direct) {
-        bounce_add_user();
-        if (atomic_fetch_add_explicit(&file->inode->direct_handles, 1, memory_order_relaxed) == 0 &&
-            !reaper_in_callback())
-            file_drain(file);
-    }
+    if (file->syncs_writes)
+        inode_part_sync_fd(file->inode, file->fd);
+    bounce_add_user();
+    if (file->direct &&
+        atomic_fetch_add_explicit(&file->inode->direct_handles, 1, memory_order_relaxed) == 0 &&
+        !reaper_in_callback())
+        file_drain(file);
     if (error == 0 && file->direct && (options->flags & AIO_FILE_PAGE_CACHE_NOW) != 0 &&
         !(file->device && file->unaligned != AIO_UNALIGNED_PAGE_CACHE))
         error = file_page_cache_fd(file) < 0 ? -EINVAL : 0;
@@ -253,22 +266,17 @@ static int join_inode(struct aio_file *file, const struct aio_file_options *opti
     return error;
 }
 
-/* The other way round; the descriptor is closed, or kept as the others of the file need it. */
-static int leave_inode(struct aio_file *file)
+/* The other way round, but for the descriptor. */
+static int stop_sharing(struct aio_file *file)
 {
-    bool inherited = file_is_inherited(file);
-    int trimmed = 0;
-    int error;
+    int error = 0;
 
-    if (file->grow_ahead != 0 && !inherited)
-        trimmed = file_stop_growing(file);
-    if (file->direct) {
-        bounce_remove_user();
+    if (file->grow_ahead != 0 && !file_is_inherited(file))
+        error = file_stop_growing(file);
+    bounce_remove_user();
+    if (file->direct)
         atomic_fetch_sub_explicit(&file->inode->direct_handles, 1, memory_order_relaxed);
-    }
-    error = inherited ? inode_close_inherited(file->inode, file->fd)
-                      : inode_close(file->inode, file->fd);
-    return trimmed != 0 ? trimmed : error;
+    return error;
 }
 
 /* Fills what depends on the descriptor. On error its flags are the caller's to restore, and the
@@ -290,6 +298,7 @@ static int file_set_up(struct aio_file *file, const struct aio_file_options *opt
     file->writable = (flags & O_ACCMODE) != O_RDONLY;
     file->device = S_ISBLK(status.st_mode);
     file->append_mode = (flags & O_APPEND) != 0 && !file->device;
+    file->syncs_writes = (flags & (O_SYNC | O_DSYNC)) != 0;
     file->unaligned = options->unaligned;
     if (options->grow_ahead != 0 && (file->append_mode || file->device || !file->writable))
         return refuse_growing(file);
@@ -464,20 +473,18 @@ static int finish_open(struct aio_file *file, int flags, bool created,
     return error;
 }
 
-/* Undoes a set-up that failed. Returns error. */
+/* Undoes a set-up that failed. Returns error. keep_fd: the descriptor is the caller's still. */
 static int abandon(struct aio_file *file, int error, bool keep_fd)
 {
-    int fd = file->fd;
-
-    if (file->inode != NULL && keep_fd) { /* another one is closed in its place */
-        file->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (file->inode->sync_fd == fd)
-            file->inode->sync_fd = file->fd;
+    if (file->inode != NULL) {
+        stop_sharing(file);
+        if (keep_fd)
+            inode_leave(file->inode, file->fd);
+        else
+            inode_close(file->inode, file->fd);
+    } else if (file->fd >= 0 && !keep_fd) {
+        close(file->fd);
     }
-    if (file->inode != NULL)
-        leave_inode(file);
-    else if (fd >= 0 && !keep_fd)
-        close(fd);
     file_free(file);
     return error;
 }
@@ -540,6 +547,8 @@ int aio_file_adopt(int fd, const struct aio_file_options *given, struct aio_file
         return -ENOMEM;
     file->fd = fd;
     error = file_set_up(file, &options);
+    if (error == 0)
+        error = finish_open(file, 0, false, &options);
     if (error == 0) {
         file->cursor_offset = lseek(fd, 0, SEEK_CUR);
         *result = file;
@@ -609,12 +618,14 @@ int aio_file_info(struct aio_file *file, struct aio_file_info *result)
     info.bounced_writes = stats_sum(&file->stats, STATS_BLOCKING_BOUNCED_WRITES);
     info.cached_reads = stats_sum(&file->stats, STATS_BLOCKING_CACHED_READS);
     info.cached_writes = stats_sum(&file->stats, STATS_BLOCKING_CACHED_WRITES);
-    info.direct_reads = the_rest(info.reads, info.bounced_reads + info.cached_reads) +
-                        stats_sum(&file->stats, STATS_DIRECT_READS);
-    info.direct_writes = the_rest(info.writes, info.bounced_writes + info.cached_writes) +
-                         stats_sum(&file->stats, STATS_DIRECT_WRITES);
     info.bounced_reads += stats_sum(&file->stats, STATS_BOUNCED_READS);
     info.bounced_writes += stats_sum(&file->stats, STATS_BOUNCED_WRITES);
+    info.direct_reads = the_rest(info.reads, info.cached_reads) +
+                        stats_sum(&file->stats, STATS_DIRECT_READS) +
+                        stats_sum(&file->stats, STATS_BOUNCED_READS);
+    info.direct_writes = the_rest(info.writes, info.cached_writes) +
+                         stats_sum(&file->stats, STATS_DIRECT_WRITES) +
+                         stats_sum(&file->stats, STATS_BOUNCED_WRITES);
     info.cached_reads += stats_sum(&file->stats, STATS_CACHED_READS);
     info.cached_writes += stats_sum(&file->stats, STATS_CACHED_WRITES);
     info.read_alignment = file->alignment.read;
@@ -749,7 +760,14 @@ int aio_file_close(struct aio_file *file)
             aio_queue_destroy(queue, AIO_QUEUE_DISCARD);
     }
     error = file_sync_error(file);
-    closed = leave_inode(file);
+    /* The descriptor may live on, here or in a child. */
+    if (atomic_load_explicit(&file->locked, memory_order_relaxed) && !file_is_inherited(file))
+        aio_file_lock(file, F_UNLCK, false);
+    closed = stop_sharing(file);
+    if (error == 0)
+        error = closed;
+    closed = file_is_inherited(file) ? inode_close_inherited(file->inode, file->fd)
+                                     : inode_close(file->inode, file->fd);
     file_free(file);
     return error != 0 ? error : closed;
 }

@@ -168,6 +168,10 @@ static bool try_at_cursor(struct aio_file *file, struct aio_op *op, ssize_t *res
         file->cursor_offset = transfer.offset + transfer.result;
     file_unlock(file, &file->cursor_lock);
     *result = (ssize_t)transfer.result;
+    if (there)
+        count(file, transfer_is_read(&transfer), *result);
+    else
+        file_uncount_road(file, &transfer, &pass);
     return there;
 }
 
@@ -186,8 +190,6 @@ static ssize_t run_at_cursor(struct aio_file *file, uint8_t opcode, const void *
         ;
     if (!callback)
         file_unlock(file, &file->cursor_turn);
-    if (result >= 0)
-        count(file, opcode == AIO_OP_READ || opcode == AIO_OP_READV, result);
     return result;
 }
 
@@ -304,12 +306,8 @@ static int sync_blocking(struct aio_file *file, uint8_t opcode)
         step = file_enter_blocking(file, &transfer, &pass);
     if (step < 0)
         return step;
-    file_lock(file, &file->inode->sync_lock);
-    transfer.result = file_sync_error(file);
-    if (transfer.result == 0)
-        file_execute(file, file->ops, file->engine, &transfer, &pass);
+    file_execute(file, file->ops, file->engine, &transfer, &pass);
     file_leave(file, &transfer, &pass);
-    file_unlock(file, &file->inode->sync_lock);
     stats_add(stats_cell(&file->stats), STATS_SYNCS, 1);
     return (int)transfer.result;
 }

@@ -21,6 +21,7 @@
 enum file_stage {
     STAGE_BEGIN,
     STAGE_GROW,   /* alone, to extend the file ahead */
+    STAGE_SYNC,   /* a sync behind all that it has to cover */
     STAGE_PLACE,  /* an append that has the end */
     STAGE_ROAD,   /* the range is known */
     STAGE_MEMORY, /* through the gate */
@@ -38,6 +39,7 @@ struct file_pass {
     bool memory_fits;   /* aligned: no bounce buffer for its sake */
     bool cached;        /* the road is the page cache */
     bool bounced;       /* through a bounce buffer */
+    bool clipped;       /* a read that would go beyond the program's end of the file */
     bool grown;         /* the file was to be extended ahead for it, once */
     bool placed;        /* counted as an append in flight */
     bool marked;        /* counted as a write that a sync must cover */

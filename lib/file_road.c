@@ -227,9 +227,9 @@ int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer
         return 0;
     case AIO_OP_SYNC:
     case AIO_OP_DATASYNC:
-        transfer_init(transfer, op->opcode, file->inode->sync_fd, 0);
+        transfer_init(transfer, op->opcode, -1, 0);
         pass->drains = (op->flags & AIO_OP_DRAIN) != 0;
-        pass->wants_workers = pass->drains;
+        pass->wants_workers = true;
         return file_sync_error(file);
     case AIO_OP_TRUNCATE:
     case AIO_OP_ALLOCATE:
@@ -241,11 +241,13 @@ int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer
     }
     if (error != 0)
         return error;
-    if ((op->flags & AIO_OP_DSYNC) != 0)
+    if ((op->flags & AIO_OP_DSYNC) != 0) {
         transfer->io.rw_flags |= RWF_DSYNC;
+    }
     pass->wants_workers =
         transfer_is_write(transfer) || !pass->memory_fits || file->device ||
-        ((transfer->offset | (int64_t)transfer->total) & (file->alignment.read - 1)) != 0;
+        (((uint64_t)transfer->offset | transfer->total) & (file->alignment.read - 1)) != 0 ||
+        atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed) >= 0;
     return 0;
 }
 
@@ -345,13 +347,21 @@ static int tell_misfit(const struct aio_file *file, const struct transfer *trans
 int file_page_cache_fd(struct aio_file *file)
 {
     ERRNO_GUARD;
+    int more_flags = file->append_only ? O_APPEND : 0;
     int fd = atomic_load_explicit(&file->page_cache_fd, memory_order_relaxed);
 
-    if (!file->direct)
+    /* A child's copy needs a position of its own, for O_APPEND: the flag only makes it another
+     * kind. */
+    if (file->append_mode && file_is_inherited(file)) {
+        more_flags |= O_CLOEXEC;
+        fd = -1;
+    }
+
+    if (!file->direct && (more_flags & O_CLOEXEC) == 0)
         return file->fd;
     if (fd >= 0)
         return fd;
-    fd = inode_page_cache_fd(file->inode, file->fd, 0);
+    fd = inode_page_cache_fd(file->inode, file->fd, more_flags);
     if (fd >= 0) {
         atomic_store_explicit(&file->page_cache_fd, fd, memory_order_relaxed);
         return fd;
@@ -441,6 +451,22 @@ static bool must_be_alone(const struct aio_file *file)
     return atomic_load_explicit(&file->inode->direct_handles, memory_order_relaxed) > 0;
 }
 
+/* Of a file that is extended ahead only what lies before the program's end is read, into a bounce
+ * buffer, which knows how much of it counts. Returns whether there is nothing. */
+static bool clip_to_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    off_t end = atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed);
+
+    if (end < 0 ||
+        transfer->total <= (uint64_t)(end > transfer->offset ? end - transfer->offset : 0))
+        return false;
+    if (end <= transfer->offset)
+        return true;
+    transfer->total = (uint64_t)(end - transfer->offset);
+    pass->clipped = true;
+    return false;
+}
+
 /* Chooses the road and enters the lanes that it needs. Returns 1 when it is inside, 0 when it
  * waits, or a negated errno; FILE_STEP_DONE for what has nothing to do. */
 static int enter_road(struct aio_file *file, struct transfer *transfer, struct file_pass *pass,
@@ -451,6 +477,9 @@ static int enter_road(struct aio_file *file, struct transfer *transfer, struct f
 
     *lanes = 0;
     *manner = GATE_SHARED;
+    pass->cached = !file->direct;
+    if (reading && transfer->total > 0 && clip_to_end(file, transfer, pass))
+        return FILE_STEP_DONE;
     if (transfer->total == 0)
         return 0;
     error =
@@ -483,8 +512,12 @@ static bool is_space(const struct transfer *transfer)
 static int begin(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     if (is_space(transfer) || pass->drains) {
-        pass->stage = STAGE_GO;
+        pass->stage = is_space(transfer) ? STAGE_GO : STAGE_SYNC;
         return enter_gate(file, pass, GATE_ALL, GATE_ALONE) ? 0 : FILE_STEP_HELD;
+    }
+    if (transfer_is_sync(transfer)) {
+        pass->stage = STAGE_SYNC;
+        return 0;
     }
     /* In a callback, and where extending ahead has failed, the write extends the file by itself. */
     if (!pass->grown && pass->patience != PATIENCE_CALLBACK && must_grow(file, transfer)) {
@@ -536,11 +569,20 @@ static int take_road(struct aio_file *file, struct transfer *transfer, struct fi
     return enter_gate(file, pass, lanes, manner) ? 0 : FILE_STEP_HELD;
 }
 
+/* All that came before is done; what comes now may run beside the sync, but for other syncs. */
+static int take_sync(struct aio_file *file, struct file_pass *pass)
+{
+    leave_gate(file, pass);
+    pass->stage = STAGE_GO;
+    return enter_gate(file, pass, GATE_SYNC, GATE_ALONE) ? 0 : FILE_STEP_HELD;
+}
+
 static int take_memory(struct file_pass *pass)
 {
     int result = 1;
 
     pass->stage = STAGE_GO;
+    pass->bounced |= pass->clipped;
     if (pass->bounced && pass->bounce.memory == NULL)
         result = bounce_get(&pass->bounce, pass->patience == PATIENCE_CALLBACK);
     if (result < 0)
@@ -564,6 +606,29 @@ static void count_road(struct aio_file *file, const struct transfer *transfer,
     stats_add(stats_cell(&file->stats), (enum stats_counter)counter, 1);
 }
 
+/* A write that syncs is told of writeback errors, each of which a descriptor is told of once: it
+ * must not go through the one for syncs. */
+static int fd_for_dsync(struct aio_file *file, int fd)
+{
+    ERRNO_GUARD;
+    int other;
+
+    if (fd != atomic_load_explicit(&file->inode->sync_fd, memory_order_relaxed))
+        return fd;
+    other = inode_page_cache_fd(file->inode, fd, file->direct ? O_DIRECT : 0);
+    return other >= 0 ? other : fd;
+}
+
+void file_uncount_road(struct aio_file *file, const struct transfer *transfer,
+                       const struct file_pass *pass)
+{
+    unsigned counter = pass->bounced ? STATS_BLOCKING_BOUNCED_READS : STATS_BLOCKING_CACHED_READS;
+
+    if (pass->bounced || pass->cached)
+        stats_add(stats_cell(&file->stats),
+                  (enum stats_counter)(counter + !transfer_is_read(transfer)), UINT64_MAX);
+}
+
 static int go_transfer(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     bool writing = transfer_is_write(transfer);
@@ -575,7 +640,7 @@ static int go_transfer(struct aio_file *file, struct transfer *transfer, struct 
     }
     if (fd < 0)
         return fd;
-    transfer->io.fd = fd;
+    transfer->io.fd = transfer->io.rw_flags != 0 ? fd_for_dsync(file, fd) : fd;
     if (pass->bounced)
         transfer_set_bounce(transfer, pass->bounce.memory, BOUNCE_SIZE);
     if (pass->cached && writing && transfer->total > 0 && !file_is_inherited(file)) {
@@ -592,22 +657,32 @@ static int go_transfer(struct aio_file *file, struct transfer *transfer, struct 
     return 0;
 }
 
+/* One that waited for another sync may have been told by that one. */
+static int go_sync(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    int error = file_sync_error(file);
+
+    if (error != 0)
+        return error;
+    transfer->io.fd = atomic_load_explicit(&file->inode->sync_fd, memory_order_relaxed);
+    if (!file_is_inherited(file))
+        pass->sync_counts = unsynced_begin_sync(&file->inode->unsynced);
+    return 0;
+}
+
 static int go(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     int error = 0;
 
-    pass->stage = STAGE_INSIDE;
-    if (is_space(transfer)) {
+    if (is_space(transfer))
         pass->worker = true;
-    } else if (transfer_is_sync(transfer)) {
-        leave_gate(file, pass); /* all that came before is done; what comes now may run beside */
-        if (!file_is_inherited(file))
-            pass->sync_counts = unsynced_begin_sync(&file->inode->unsynced);
-    } else {
+    else if (transfer_is_sync(transfer))
+        error = go_sync(file, transfer, pass);
+    else
         error = go_transfer(file, transfer, pass);
-    }
     if (error != 0)
         return error;
+    pass->stage = STAGE_INSIDE;
     return pass->worker ? FILE_STEP_WORKER : FILE_STEP_ENGINE;
 }
 
@@ -615,6 +690,8 @@ static int go(struct aio_file *file, struct transfer *transfer, struct file_pass
  * 0 for what has to take the long way. */
 static int take_short_way(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
+    if (transfer->io.rw_flags != 0)
+        return 0;
     if (transfer->opcode == AIO_OP_READ || transfer->opcode == AIO_OP_READV) {
         if (!file_reads_plainly(file, transfer->offset, transfer->total))
             return 0;
@@ -648,6 +725,9 @@ static int enter(struct aio_file *file, struct transfer *transfer, struct file_p
             break;
         case STAGE_GROW:
             return FILE_STEP_WORKER;
+        case STAGE_SYNC:
+            result = take_sync(file, pass);
+            break;
         case STAGE_PLACE:
             pass->stage = STAGE_ROAD;
             result = append_place(file, transfer, pass);
@@ -680,7 +760,8 @@ static void sync_failed(struct aio_file *file, int error)
             return;
     inode_sync_failed(file->inode, error);
     /* What the cache holds may not be on the disk: later reads are to show what is. */
-    posix_fadvise(file->inode->sync_fd, 0, 0, POSIX_FADV_DONTNEED);
+    posix_fadvise(atomic_load_explicit(&file->inode->sync_fd, memory_order_relaxed), 0, 0,
+                  POSIX_FADV_DONTNEED);
 }
 
 /* The kernel tells a descriptor of a writeback error once. Of two syncs at the same time only one
@@ -713,11 +794,14 @@ static void give_up(struct aio_file *file, struct file_pass *pass)
     leave_gate(file, pass);
 }
 
-/* A write's sync, by DSYNC or the descriptor's flags, through the page cache: the error may be one
- * that only this call is told of. */
-static bool lost_by_write(const struct transfer *transfer, const struct file_pass *pass)
+/* A write that syncs may be told of a writeback error. Where its descriptor is the one for syncs
+ * all the same, as no other could be opened, no sync would be told of it. */
+static bool lost_by_write(const struct aio_file *file, const struct transfer *transfer)
 {
-    return pass->cached && (transfer->io.rw_flags & RWF_DSYNC) != 0 && transfer->error == -EIO;
+    int sync_fd = atomic_load_explicit(&file->inode->sync_fd, memory_order_relaxed);
+
+    return ((transfer->io.rw_flags & RWF_DSYNC) != 0 || file->syncs_writes) &&
+           transfer->io.fd == sync_fd && transfer->error == -EIO;
 }
 
 void file_leave(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
@@ -726,9 +810,10 @@ void file_leave(struct aio_file *file, struct transfer *transfer, struct file_pa
 
     if (transfer_is_sync(transfer) && pass->stage == STAGE_INSIDE) {
         end_sync(file, transfer, pass);
-    } else if (transfer_is_write(transfer) && transfer->result > 0) {
-        file_reached(file, transfer->offset + transfer->result);
-        if (lost_by_write(transfer, pass))
+    } else if (transfer_is_write(transfer)) {
+        if (transfer->result > 0)
+            file_reached(file, transfer->offset + transfer->result);
+        if (transfer->error != 0 && lost_by_write(file, transfer))
             sync_failed(file, transfer->error);
     } else if (transfer_is_read(transfer) && limit >= 0 && transfer->result > 0 &&
                transfer->result > limit - transfer->offset) {

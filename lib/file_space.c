@@ -360,6 +360,7 @@ int aio_file_lock(struct aio_file *file, int type, bool wait)
         return -EINVAL;
     if (wait && type != F_UNLCK && reaper_in_callback())
         return -EDEADLK;
+    atomic_store_explicit(&file->locked, true, memory_order_relaxed);
     if (fcntl(file->fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock) == 0)
         return 0;
     return errno == EACCES ? -EAGAIN : -errno;

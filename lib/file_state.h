@@ -30,6 +30,8 @@ struct aio_file {
     bool readable;
     bool writable;
     bool device;               /* a block device: fstat(2) does not know its size */
+    bool syncs_writes;         /* O_SYNC or O_DSYNC */
+    bool append_only;          /* O_APPEND cannot be cleared: chattr +a */
     bool append_mode;          /* O_APPEND, which is not set on fd: see write_append_mode() */
     bool direct;               /* O_DIRECT is set on fd */
     bool plain;                /* what fits its alignments goes direct with no more ado */
@@ -55,6 +57,9 @@ struct aio_file {
      * same. */
     atomic_int page_cache_fd;
     atomic_int append_fd; /* the same with O_APPEND */
+
+    /* Whether the handle may hold a lock. Relaxed: close comes last. */
+    atomic_bool locked;
 
     /* Set once. Partner of the release of who makes the private queue: the acquire of all who
      * look. */
@@ -140,6 +145,10 @@ int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct
 /* Does what was let in, on this thread. */
 void file_execute(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
                   struct transfer *transfer, struct file_pass *pass);
+
+/* A blocking transfer that was let in is not executed: it does not count. */
+void file_uncount_road(struct aio_file *file, const struct transfer *transfer,
+                       const struct file_pass *pass);
 
 /* Gives up all that the operation holds, and keeps what its result tells. */
 void file_leave(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);

@@ -159,7 +159,7 @@ static bool anyone_inside(const struct gate *gate, uint64_t lanes)
 
 static bool anyone_wants_beyond(const struct gate *gate, uint64_t blocked)
 {
-    for (uint64_t lanes = GATE_ALL & ~blocked; lanes != 0; lanes &= lanes - 1)
+    for (uint64_t lanes = (GATE_ALL | GATE_SYNC) & ~blocked; lanes != 0; lanes &= lanes - 1)
         if (gate->wanted[lowest_lane(lanes)] > 0)
             return true;
     return false;

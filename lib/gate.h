@@ -2,7 +2,9 @@
 /*
  * gate.h - who may run on a file now: one gate per inode, whatever the handle.
  *
- * A file is cut into stripes of 2 MiB, which share lanes by turns; one more lane is the file's end.
+ * A file is cut into stripes of 2 MiB, which share lanes by turns; one more lane is the file's end,
+ * and one is for syncs, which come one after the other: the kernel tells one of them of an error,
+ * and the next must know of it.
  * No page of the page cache lies in two of them: a large folio is aligned to its size, and with
  * 4 KiB pages none is larger. (With stripes of 1 MiB, on ext4 and xfs, beside a reader with 8 MiB
  * of read-ahead, a third of the syncs after writes on both sides of a border said EIO.) Direct
@@ -25,14 +27,15 @@
 
 /* A set of lanes is a word with a bit for each. */
 #ifdef AIOFILE_MODEL
-#define GATE_LANES 3 /* keeps the states countable */
+#define GATE_LANES 4 /* keeps the states countable */
 #else
 #define GATE_LANES 64
 #endif
-#define GATE_STRIPES (GATE_LANES - 1)
+#define GATE_STRIPES (GATE_LANES - 2)
 #define GATE_STRIPE_SHIFT 21 /* 2 MiB */
 #define GATE_END (UINT64_C(1) << GATE_STRIPES)
-#define GATE_ALL (GATE_END | (GATE_END - 1))
+#define GATE_SYNC (GATE_END << 1)
+#define GATE_ALL (GATE_END | (GATE_END - 1)) /* but for GATE_SYNC, which is apart */
 
 enum gate_manner {
     GATE_SHARED,

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "errno_guard.h"
+
 struct inode_descriptor {
     int fd;
     int flags;
@@ -55,8 +57,7 @@ static struct inode *inode_new(int fd, bool device, dev_t on, uint64_t number)
     inode->device = device;
     inode->on = on;
     inode->number = number;
-    inode->sync_fd = fd;
-    thread_mutex_init(&inode->sync_lock);
+    atomic_init(&inode->sync_fd, fd);
     thread_mutex_init(&inode->place_lock);
     gate_init(&inode->gate);
     unsynced_init(&inode->unsynced);
@@ -80,7 +81,6 @@ static void inode_free(struct inode *inode)
     unsynced_destroy(&inode->unsynced);
     gate_destroy(&inode->gate);
     thread_mutex_destroy(&inode->place_lock);
-    thread_mutex_destroy(&inode->sync_lock);
     free(inode);
 }
 
@@ -147,6 +147,11 @@ static int close_descriptor(int fd)
     return close(fd) == 0 || errno == EINTR ? 0 : -errno;
 }
 
+static int sync_fd_of(const struct inode *inode)
+{
+    return atomic_load_explicit(&inode->sync_fd, memory_order_relaxed);
+}
+
 static void unlink_from_table(struct inode *inode)
 {
     struct inode **link = bucket_of(inode->on, inode->number);
@@ -154,6 +159,28 @@ static void unlink_from_table(struct inode *inode)
     while (*link != inode)
         link = &(*link)->next;
     *link = inode->next;
+}
+
+/* Whether a descriptor is to stay when its handle is closed and others are not. Lock held. */
+static bool keep_or_release(struct inode *inode, int fd)
+{
+    struct inode_descriptor *kept = inode->kept;
+
+    if (locks_would_go(fd))
+        return fd == sync_fd_of(inode) || keep(inode, fd);
+    /* Nor is there a reason to keep those that were. */
+    inode->kept = NULL;
+    close_all(kept);
+    return fd == sync_fd_of(inode);
+}
+
+/* Closes what is left of an entry that is in nobody's hands. */
+static void close_rest(struct inode *inode, int fd)
+{
+    if (sync_fd_of(inode) != fd)
+        close(sync_fd_of(inode));
+    close_all(inode->page_cache);
+    close_all(inode->kept);
 }
 
 int inode_close(struct inode *inode, int fd)
@@ -164,21 +191,18 @@ int inode_close(struct inode *inode, int fd)
 
     thread_mutex_lock(&table_lock);
     last = --inode->handles == 0;
-    if (last) {
+    if (last)
         unlink_from_table(inode);
-    } else if (fd == inode->sync_fd || (locks_would_go(fd) && keep(inode, fd))) {
-        drop_lock(fd);
-        kept = true;
-    }
+    else
+        kept = keep_or_release(inode, fd);
     thread_mutex_unlock(&table_lock);
-    if (kept)
+    if (kept) {
+        drop_lock(fd);
         return 0;
+    }
     error = close_descriptor(fd);
     if (last) {
-        if (fd != inode->sync_fd)
-            close(inode->sync_fd);
-        close_all(inode->page_cache);
-        close_all(inode->kept);
+        close_rest(inode, fd);
         inode_free(inode);
     }
     return error;
@@ -189,16 +213,30 @@ int inode_close_inherited(struct inode *inode, int fd)
     bool last = --inode->handles == 0;
     int error = 0;
 
-    if (fd != inode->sync_fd || last)
+    if (fd != sync_fd_of(inode) || last)
         error = close_descriptor(fd);
     if (last) {
-        if (fd != inode->sync_fd)
-            close(inode->sync_fd);
-        close_all(inode->page_cache);
-        close_all(inode->kept);
+        close_rest(inode, fd);
         free(inode); /* its locks may be held by threads that are not there */
     }
     return error;
+}
+
+void inode_leave(struct inode *inode, int fd)
+{
+    bool last;
+
+    thread_mutex_lock(&table_lock);
+    last = --inode->handles == 0;
+    if (last)
+        unlink_from_table(inode);
+    else if (fd == sync_fd_of(inode))
+        atomic_store_explicit(&inode->sync_fd, fcntl(fd, F_DUPFD_CLOEXEC, 0), memory_order_relaxed);
+    thread_mutex_unlock(&table_lock);
+    if (last) {
+        close_rest(inode, fd);
+        inode_free(inode);
+    }
 }
 
 /* --- descriptors ---------------------------------------------------------------------------- */
@@ -252,6 +290,23 @@ int inode_page_cache_fd(struct inode *inode, int fd, int more_flags)
     }
     thread_mutex_unlock(&table_lock);
     return found;
+}
+
+/* A new description of a file is told of the errors that nobody was told of. */
+void inode_part_sync_fd(struct inode *inode, int fd)
+{
+    ERRNO_GUARD;
+    int own;
+
+    if (sync_fd_of(inode) != fd)
+        return;
+    thread_mutex_lock(&table_lock);
+    if (sync_fd_of(inode) == fd) {
+        own = reopen(inode, fd, fcntl(fd, F_GETFL) & O_ACCMODE);
+        if (own >= 0)
+            atomic_store_explicit(&inode->sync_fd, own, memory_order_relaxed);
+    }
+    thread_mutex_unlock(&table_lock);
 }
 
 /* --- failed syncs --------------------------------------------------------------------------- */

@@ -29,12 +29,10 @@ struct inode {
     struct inode_descriptor *page_cache; /* descriptors without O_DIRECT, one for each kind */
     struct inode_descriptor *kept;       /* of closed handles; see inode_close */
 
-    /* Of the first handle, held until the last one is closed. The kernel tells each open file
-     * description of a writeback error once: syncs through this one miss none since the open. */
-    int sync_fd;
-
-    /* Held through a blocking sync: the second of two must see what the first one was told. */
-    struct thread_mutex sync_lock;
+    /* Of the first handle, held until the last one is closed; another one once that handle writes
+     * with O_DSYNC or DSYNC. The kernel tells each open file description of a writeback error once:
+     * syncs through this one miss none since the open. Relaxed: each is as good. */
+    atomic_int sync_fd;
 
     /* 0, or of the last sync that failed: a number that only grows, above the errno in the lower 32
      * bits. Relaxed: who must see it has been told by the sync itself, or by what the caller does
@@ -74,7 +72,14 @@ int inode_open(int fd, const struct stat *status, struct inode **result);
  * go with any descriptor of the file). Returns 0 or close(2)'s negated errno. */
 int inode_close(struct inode *inode, int fd);
 
-/* The same in a forked child, whose entry is a copy that nobody shares. */
+/* Counts a handle out whose descriptor is the caller's still. */
+void inode_leave(struct inode *inode, int fd);
+
+/* Before a descriptor is written to in a way that tells it of writeback errors: sees to it that it
+ * is not the one for syncs, which could not tell of them any more. */
+void inode_part_sync_fd(struct inode *inode, int fd);
+
+/* The same as inode_close() in a forked child, whose entry is a copy that nobody shares. */
 int inode_close_inherited(struct inode *inode, int fd);
 
 /* Gives a descriptor of the file without O_DIRECT but otherwise as fd, with more flags (0 or

@@ -32,6 +32,11 @@ void transfer_set_buffer(struct transfer *transfer, void *buffer, uint64_t lengt
 void transfer_set_vectors(struct transfer *transfer, const struct iovec *iov, uint64_t count,
                           uint64_t total)
 {
+    /* A step of nothing but empty vectors would look like the end of the file. */
+    while (total > 0 && iov->iov_len == 0) {
+        iov++;
+        count--;
+    }
     transfer->iov_next = iov;
     transfer->iov_left = count;
     transfer->total = total;

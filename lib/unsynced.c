@@ -76,11 +76,12 @@ static bool meets(const struct unsynced_set *set, int64_t start, int64_t end)
 void unsynced_begin_write(struct unsynced *unsynced, int64_t offset, uint64_t length)
 {
     int64_t end = offset + (int64_t)length;
-    int64_t page_end = end > INT64_MAX - UNSYNCED_PAGE ? INT64_MAX : end + UNSYNCED_PAGE - 1;
+    int64_t page_end = end > INT64_MAX - UNSYNCED_PAGE
+                           ? INT64_MAX
+                           : (end + UNSYNCED_PAGE - 1) & -(int64_t)UNSYNCED_PAGE;
 
     thread_mutex_lock(&unsynced->lock);
-    add(&unsynced->newer,
-        (struct unsynced_range){offset & -UNSYNCED_PAGE, page_end & -UNSYNCED_PAGE});
+    add(&unsynced->newer, (struct unsynced_range){offset & -(int64_t)UNSYNCED_PAGE, page_end});
     atomic_fetch_add_explicit(&unsynced->writing, 1, memory_order_relaxed);
     atomic_store_explicit(&unsynced->any, true, memory_order_relaxed);
     thread_mutex_unlock(&unsynced->lock);

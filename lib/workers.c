@@ -2,9 +2,8 @@
 /*
  * workers.c - a few threads for what would block.
  *
- * The first user starts one thread; more are started by the threads themselves, where one takes a
- * job and leaves others behind with nobody idle. That one could not be started is no error: those
- * that are there do the work.
+ * The first user starts one thread; more are started where a job comes and nobody is idle for it.
+ * That one could not be started is no error then: those that are there do the work.
  */
 #include "workers.h"
 
@@ -26,6 +25,7 @@ static struct {
     unsigned users;
     unsigned started;
     unsigned idle;
+    unsigned queued; /* jobs */
     bool stop;
     struct thread_handle threads[WORKERS_MAX];
 } pool = {.lock = THREAD_MUTEX_INIT};
@@ -45,6 +45,7 @@ static void reset(void)
     pool.users = 0;
     pool.started = 0;
     pool.idle = 0;
+    pool.queued = 0;
     pool.stop = false;
 }
 
@@ -79,8 +80,7 @@ static struct worker_job *take_job(void)
     job = pool.first;
     if (job != NULL) {
         pool.first = job->next;
-        if (pool.first != NULL && pool.idle == 0 && pool.started < WORKERS_MAX)
-            start_one();
+        pool.queued--;
     }
     thread_mutex_unlock(&pool.lock);
     return job;
@@ -141,6 +141,9 @@ void workers_submit(struct worker_job *job)
     else
         pool.last->next = job;
     pool.last = job;
+    /* An idle one that was told already still counts as idle until it takes its job. */
+    if (++pool.queued > pool.idle && pool.started < WORKERS_MAX)
+        start_one();
     thread_cond_signal(&pool.arrived);
     thread_mutex_unlock(&pool.lock);
 }

@@ -21,7 +21,8 @@ int workers_add_user(void);
 /* The last user's leaving ends the threads. No job of his is left. No lock held. */
 void workers_remove_user(void);
 
-/* Adds a job for the threads, in order. A user is counted. Any lock may be held; does not block. */
+/* Adds a job for the threads, in order. A user is counted. Any lock may be held; does not block,
+ * but may start a thread. */
 void workers_submit(struct worker_job *job);
 
 #endif

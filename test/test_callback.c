@@ -254,6 +254,7 @@ START_TEST(a_full_queue_is_told_to_a_callback)
     struct aio_op first = op_steered(&steered, submit_to_a_full_queue);
     aio_request_id id;
 
+    first.opcode = AIO_OP_NOP; /* a sync of the file would wait for the other one */
     steered.op = op_sync(rig.file);
     fault_hold(rig.fault, FAULT_ALL);
     id = submit_one(rig.queue, &steered.op);
@@ -273,7 +274,7 @@ static void submit_a_bad_one_first(const struct aio_completion *completion)
     struct steered *steered = completion->context;
     struct aio_op bad = steered->op;
 
-    bad.reserved1 = 1;
+    bad.mode = 1;
     EXPECT(aio_queue_submit(steered->queue, &bad, 1, NULL), -EINVAL);
     sleep_us(30000);
     EXPECT(aio_queue_submit(steered->queue, &steered->op, 1, NULL), 1);
@@ -441,6 +442,59 @@ START_TEST(a_callback_can_read_and_write)
 }
 END_TEST
 
+/* What does not fit: reads and memory go through bounce buffers; writes through the page cache
+ * would have to wait, and are to be submitted. */
+static void use_the_file_unaligned(const struct aio_completion *completion)
+{
+    struct steered *steered = completion->context;
+    struct aio_file *file = steered->file;
+    struct iovec iov = {steered->page, 100};
+    char *room = page_alloc(2 * PAGE);
+    off_t where = -1;
+
+    memcpy(room + 1, steered->page, PAGE);
+    EXPECT(aio_file_pwrite(file, room + 1, PAGE, 0), PAGE);
+    EXPECT(aio_file_append(file, room + 1, PAGE, &where), PAGE);
+    REQUIRE_EQ(where, PAGE);
+    memset(room, 0, 2 * PAGE);
+    EXPECT(aio_file_pread(file, room + 3, 100, 5), 100);
+    pattern_check(room + 3, 100, 5, 1);
+    EXPECT(aio_file_pread(file, room + 3, PAGE, PAGE), PAGE);
+    pattern_check(room + 3, PAGE, 0, 1);
+    EXPECT(aio_file_pwrite(file, room, 100, 5), -EDEADLK);
+    EXPECT(aio_file_pwrite(file, room, PAGE, 5), -EDEADLK);
+    EXPECT(aio_file_pwritev(file, &iov, 1, 5), -EDEADLK);
+    EXPECT(aio_file_write(file, room, 100), -EDEADLK);
+    where = -1;
+    EXPECT(aio_file_append(file, room, 100, &where), -EDEADLK);
+    REQUIRE_EQ(where, -1);
+    EXPECT(aio_queue_submit(steered->queue, &steered->op, 1, NULL), 1);
+    free(room);
+    atomic_fetch_add(&steered->called, 1);
+}
+
+START_TEST(a_callback_submits_what_does_not_fit)
+{
+    struct aio_queue *queue = open_queue(4, 0);
+    struct aio_file *file = open_direct("file");
+    struct steered steered = {.queue = queue, .file = file, .page = pattern_alloc(PAGE, 0, 1)};
+    struct aio_op first = op_steered(&steered, use_the_file_unaligned);
+    struct aio_completion completion;
+
+    steered.op = op_append(file, steered.page, 100);
+    submit_one(queue, &first);
+    EVENTUALLY(steered.called == 1);
+    EXPECT(aio_queue_reap(queue, &completion, 1, 1, NULL), 1);
+    REQUIRE(completion.result == 100 && completion.offset == 2 * PAGE);
+    EXPECT(aio_queue_drain(queue, NULL), 0);
+    REQUIRE_EQ(disk_size("file"), 2 * PAGE + 100);
+    disk_check_pattern("file", 0, PAGE, 1);
+    close_file(file);
+    close_queue(queue);
+    free(steered.page);
+}
+END_TEST
+
 /* --- what they may not do ------------------------------------------------------------------- */
 
 static void wait_for_others(const struct aio_completion *completion)
@@ -450,6 +504,7 @@ static void wait_for_others(const struct aio_completion *completion)
     struct aio_op sync = op_sync(NULL);
     struct aio_op datasync = {.opcode = AIO_OP_DATASYNC};
     struct aio_op truncate = {.opcode = AIO_OP_TRUNCATE};
+    struct aio_op allocate = {.opcode = AIO_OP_ALLOCATE, .len = 1};
     struct aio_completion taken;
 
     for (size_t index = 0; index < COUNT(queues); index++) {
@@ -468,6 +523,11 @@ static void wait_for_others(const struct aio_completion *completion)
     EXPECT(aio_file_execute(steered->file, &sync), -EDEADLK);
     EXPECT(aio_file_execute(steered->file, &datasync), -EDEADLK);
     EXPECT(aio_file_execute(steered->file, &truncate), -EDEADLK);
+    EXPECT(aio_file_execute(steered->file, &allocate), -EDEADLK);
+    EXPECT(aio_file_allocate(steered->file, 0, 0, 1), -EDEADLK);
+    EXPECT(aio_file_lock(steered->file, F_WRLCK, true), -EDEADLK);
+    EXPECT(aio_file_lock(steered->file, F_WRLCK, false), 0);
+    EXPECT(aio_file_lock(steered->file, F_UNLCK, true), 0);
     atomic_fetch_add(&steered->called, 1);
 }
 
@@ -500,11 +560,12 @@ static Suite *callback_suite(void)
     ADD_TESTS(suite, "where", a_callback_gets_the_completion_once,
               callbacks_run_on_a_thread_of_the_queue, failures_come_to_callbacks_too,
               the_threads_of_a_queue_take_no_signals);
-    ADD_TESTS(
-        suite, "may", a_callback_has_a_slot_for_one_operation,
-        a_callback_never_waits_for_a_slot_of_another_queue, a_full_queue_is_told_to_a_callback,
-        a_refused_operation_does_not_use_up_the_slot_of_a_callback, callbacks_can_keep_a_queue_busy,
-        a_callback_runs_with_no_lock_held, a_callback_can_read_and_write);
+    ADD_TESTS(suite, "may", a_callback_has_a_slot_for_one_operation,
+              a_callback_never_waits_for_a_slot_of_another_queue,
+              a_full_queue_is_told_to_a_callback,
+              a_refused_operation_does_not_use_up_the_slot_of_a_callback,
+              callbacks_can_keep_a_queue_busy, a_callback_runs_with_no_lock_held,
+              a_callback_can_read_and_write, a_callback_submits_what_does_not_fit);
     ADD_TESTS(suite, "may not", calls_that_would_wait_for_completions_are_refused);
     return suite;
 }

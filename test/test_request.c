@@ -19,6 +19,7 @@ static const enum request_state roads[STATES][5] = {
     [REQUEST_FREE] = {REQUEST_FREE},
     [REQUEST_READY] = {REQUEST_READY, REQUEST_FREE},
     [REQUEST_RUNNING] = {REQUEST_READY, REQUEST_RUNNING, REQUEST_FREE},
+    [REQUEST_WORKING] = {REQUEST_READY, REQUEST_WORKING, REQUEST_FREE},
     [REQUEST_DONE] = {REQUEST_READY, REQUEST_RUNNING, REQUEST_DONE, REQUEST_FREE},
     [REQUEST_CALLBACK] = {REQUEST_READY, REQUEST_RUNNING, REQUEST_CALLBACK, REQUEST_FREE},
     [REQUEST_KEPT] = {REQUEST_READY, REQUEST_RUNNING, REQUEST_CALLBACK, REQUEST_KEPT, REQUEST_FREE},
@@ -29,9 +30,12 @@ static const bool legal[STATES][STATES] = {
     [REQUEST_FREE] = {[REQUEST_READY] = true},
     [REQUEST_READY] = {[REQUEST_FREE] = true,
                        [REQUEST_RUNNING] = true,
+                       [REQUEST_WORKING] = true,
                        [REQUEST_DONE] = true,
                        [REQUEST_CALLBACK] = true},
     [REQUEST_RUNNING] = {[REQUEST_READY] = true, [REQUEST_DONE] = true, [REQUEST_CALLBACK] = true},
+    [REQUEST_WORKING] =
+        {[REQUEST_RUNNING] = true, [REQUEST_DONE] = true, [REQUEST_CALLBACK] = true},
     [REQUEST_DONE] = {[REQUEST_FREE] = true},
     [REQUEST_CALLBACK] = {[REQUEST_KEPT] = true},
     [REQUEST_KEPT] = {[REQUEST_FREE] = true, [REQUEST_READY] = true},
@@ -49,7 +53,7 @@ static struct request *request_in(struct request_table *table, enum request_stat
 
 static bool counts_as_inflight(enum request_state state)
 {
-    return state == REQUEST_READY || state == REQUEST_RUNNING;
+    return state == REQUEST_READY || state == REQUEST_RUNNING || state == REQUEST_WORKING;
 }
 
 /* --- states --------------------------------------------------------------------------------- */
