@@ -297,7 +297,7 @@ static int file_set_up(struct aio_file *file, const struct aio_file_options *opt
     file->readable = (flags & O_ACCMODE) != O_WRONLY;
     file->writable = (flags & O_ACCMODE) != O_RDONLY;
     file->device = S_ISBLK(status.st_mode);
-    file->append_mode = (flags & O_APPEND) != 0 && !file->device;
+    file->append_mode = (file->append_mode || (flags & O_APPEND) != 0) && !file->device;
     file->syncs_writes = (flags & (O_SYNC | O_DSYNC)) != 0;
     file->unaligned = options->unaligned;
     if (options->grow_ahead != 0 && (file->append_mode || file->device || !file->writable))
@@ -509,7 +509,12 @@ int aio_file_open(const char *path, int flags, mode_t mode, const struct aio_fil
     file = file_new(&options);
     if (file == NULL)
         return -ENOMEM;
-    file->fd = open_gently(path, flags, mode, &created);
+    /* Without O_APPEND, which a FUSE server would keep though it is cleared on the descriptor; but
+     * a file that can only be appended to is not opened so. */
+    file->append_mode = (flags & O_APPEND) != 0;
+    file->fd = open_gently(path, flags & ~O_APPEND, mode, &created);
+    if (file->fd == -EPERM && file->append_mode)
+        file->fd = open_gently(path, flags, mode, &created);
     if (file->fd < 0)
         error = refuse_kind(&file->log, file->fd);
     else
@@ -679,10 +684,10 @@ struct aio_queue *aio_file_queue(struct aio_file *file)
  * every file ends with begins there. */
 static off_t seek_data_or_hole(const struct aio_file *file, off_t offset, int whence)
 {
-    off_t end = file_end(file);
+    off_t end = atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed);
     off_t target;
 
-    if (offset < 0 || (end >= 0 && offset >= end))
+    if (end >= 0 && offset >= end)
         return -ENXIO;
     target = lseek(file->fd, offset, whence);
     if (target < 0)
