@@ -148,15 +148,28 @@ static uint64_t bytes_of(const struct engine_io *io)
     return bytes;
 }
 
+static bool is_direct(const struct engine_io *io)
+{
+    int flags = fcntl(io->fd, F_GETFL);
+
+    return flags >= 0 && (flags & O_DIRECT) != 0;
+}
+
 static struct fate fate_by_chance(struct fault *fault, const struct engine_io *io)
 {
-    uint64_t units = bytes_of(io) / (fault->chance_unit > 0 ? fault->chance_unit : 1);
+    uint64_t unit = fault->chance_unit;
+    uint64_t units;
 
-    if (fault->chance_one_in == 0 || units < 2 ||
+    if (fault->chance_one_in == 0 || !moves_bytes(io->opcode) ||
         random_next(&fault->chance_state) % fault->chance_one_in != 0)
         return (struct fate){.plain = true};
+    if (unit == 0 || !is_direct(io))
+        unit = 1;
+    units = bytes_of(io) / unit;
+    if (units < 2)
+        return (struct fate){.plain = true};
     units = 1 + random_next(&fault->chance_state) % (units - 1);
-    return (struct fate){.kind = FAULT_SHORTEN, .value = (int64_t)(units * fault->chance_unit)};
+    return (struct fate){.kind = FAULT_SHORTEN, .value = (int64_t)(units * unit)};
 }
 
 /* Finds a step's fate; every rule that it fits counts it. Lock held. */
@@ -218,9 +231,7 @@ static void cut(const struct engine_io *io, uint64_t bytes, struct engine_io *re
  * cache, by a descriptor of its own. */
 static bool needs_cache(const struct engine_io *io, uint64_t bytes)
 {
-    int flags = fcntl(io->fd, F_GETFL);
-
-    return flags >= 0 && (flags & O_DIRECT) != 0 && bytes % 512 != 0;
+    return bytes % 512 != 0 && is_direct(io);
 }
 
 static int64_t execute_cached(const struct engine_io *io)
@@ -667,6 +678,11 @@ void fault_shorten_by_chance(struct fault *fault, uint64_t seed, unsigned one_in
     fault->chance_one_in = one_in;
     fault->chance_unit = unit;
     fault_unlock(fault);
+}
+
+void fault_block_where_files_grow(struct fault *fault, bool blocks)
+{
+    fault->ops.extending_blocks = blocks;
 }
 
 void fault_refuse(struct fault *fault, int error, uint32_t times)

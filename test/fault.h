@@ -71,8 +71,14 @@ void fault_attach(struct fault *fault, struct aio_file *file);
 void fault_add(struct fault *fault, struct fault_rule rule);
 void fault_clear(struct fault *fault);
 
-/* Shortens one step in one_in by chance, to a multiple of unit bytes; 0 ends it. */
+/* Shortens one step in one_in by chance, to a multiple of unit bytes, or, where the descriptor has
+ * no O_DIRECT, to any number of them; 0 ends it. */
 void fault_shorten_by_chance(struct fault *fault, uint64_t seed, unsigned one_in, unsigned unit);
+
+/* Whether it is an engine whose submit blocks where a write makes its file longer: then workers
+ * execute such writes, which can be neither held back nor reversed. It is not one at first; to be
+ * changed while nothing is in flight. */
+void fault_block_where_files_grow(struct fault *fault, bool blocks);
 
 /* The next submits that would start anything return an error instead. */
 void fault_refuse(struct fault *fault, int error, uint32_t times);

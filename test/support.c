@@ -7,10 +7,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
 #include <linux/magic.h>
+#include <sched.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -323,6 +329,18 @@ void disk_read(const char *name, void *buffer, uint64_t bytes, uint64_t offset)
     close(fd);
 }
 
+void disk_read_direct(const char *name, void *buffer, uint64_t bytes, uint64_t offset)
+{
+    uint64_t rounded = (bytes + PAGE - 1) / PAGE * PAGE;
+    char *memory = page_alloc(rounded);
+    int fd = disk_open(name, O_RDONLY | O_DIRECT);
+
+    REQUIRE_EQ(pread(fd, memory, rounded, (off_t)offset), bytes);
+    memcpy(buffer, memory, bytes);
+    close(fd);
+    free(memory);
+}
+
 void disk_check_pattern(const char *name, uint64_t offset, uint64_t bytes, uint64_t seed)
 {
     char *memory = page_alloc(bytes);
@@ -339,6 +357,155 @@ void disk_check_zeros(const char *name, uint64_t offset, uint64_t bytes)
     disk_read(name, memory, bytes, offset);
     zeros_check(memory, bytes);
     free(memory);
+}
+
+/* --- a disk of the test's own ---------------------------------------------------------------- */
+
+static bool small_disk_lacks(const char *what, int error)
+{
+    printf("No disk of the test's own: %s (%s).\n", what,
+           error != 0 ? strerrorname_np(error) : "-");
+    fflush(stdout);
+    return false;
+}
+
+static int make_file_system(const char *image)
+{
+    const char *const arguments[] = {"mkfs.ext4",    "-q", "-F",        "-b",  "4096", "-O",
+                                     "^has_journal", "-E", "nodiscard", image, NULL};
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int status = 0;
+    int error;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    setenv("PATH", "/usr/sbin:/sbin:/usr/bin:/bin", 1);
+    error = posix_spawnp(&child, arguments[0], &actions, NULL, (char *const *)(uintptr_t)arguments,
+                         environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error != 0)
+        return error;
+    while (waitpid(child, &status, 0) < 0)
+        REQUIRE(errno == EINTR);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : EIO;
+}
+
+/* Sets a free loop device up on the image, to be given up by itself after its last use. Returns its
+ * descriptor, or a negated errno. */
+static int loop_attach(const char *image, char *path, size_t path_size)
+{
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    struct loop_config config = {.info.lo_flags = LO_FLAGS_AUTOCLEAR};
+    int fd = -1;
+
+    if (control < 0)
+        return -errno;
+    config.fd = (uint32_t)open(image, O_RDWR | O_CLOEXEC);
+    /* Somebody else may be faster. */
+    for (unsigned tries = 0; tries < 100 && fd < 0; tries++) {
+        snprintf(path, path_size, "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd < 0)
+            break;
+        if (ioctl(fd, LOOP_CONFIGURE, &config) != 0) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    close((int)config.fd);
+    close(control);
+    return fd >= 0 ? fd : -ENODEV;
+}
+
+static bool image_make(uint64_t bytes)
+{
+    int fd = open(scratch_path("below/image"), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    REQUIRE(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0);
+    close(fd);
+    return make_file_system(scratch_path("below/image")) == 0;
+}
+
+static bool disk_attach(unsigned flags)
+{
+    char path[32];
+    int loop = loop_attach(scratch_path("below/image"), path, sizeof(path));
+    bool mounted;
+
+    if (loop < 0)
+        return small_disk_lacks("no loop device", -loop);
+    mounted = mount(path, scratch_path("disk"), "ext4", 0, "errors=continue") == 0;
+    close(loop);
+    if (!mounted)
+        return small_disk_lacks("the loop device cannot be mounted", errno);
+    if ((flags & SMALL_DISK_READ_ONLY) != 0) {
+        make_file("disk/there", PAGE, 1);
+        REQUIRE(mount(NULL, scratch_path("disk"), NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
+    }
+    return true;
+}
+
+bool small_disk_mount(uint64_t bytes, uint64_t backing_bytes, unsigned flags)
+{
+    char options[64];
+
+    if (geteuid() != 0)
+        return small_disk_lacks("not root", 0);
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        return small_disk_lacks("no mount namespace", errno);
+    REQUIRE(mkdir(scratch_path("below"), 0700) == 0 || errno == EEXIST);
+    REQUIRE(mkdir(scratch_path("disk"), 0700) == 0 || errno == EEXIST);
+    snprintf(options, sizeof(options), "size=%llu", (unsigned long long)backing_bytes);
+    if (mount("tmpfs", scratch_path("below"), "tmpfs", 0, options) != 0)
+        return small_disk_lacks("no tmpfs", errno);
+    if (image_make(bytes) && disk_attach(flags))
+        return true;
+    small_disk_lacks("no mkfs.ext4, or no loop device", 0);
+    umount2(scratch_path("below"), MNT_DETACH);
+    return false;
+}
+
+void small_disk_unmount(void)
+{
+    /* Who has just closed the last file may still be at it. */
+    EVENTUALLY(umount(scratch_path("disk")) == 0);
+    EVENTUALLY(umount(scratch_path("below")) == 0);
+}
+
+void small_disk_exhaust(void)
+{
+    int fd = disk_open("below/filler", O_WRONLY | O_CREAT | O_EXCL);
+    char *zeros = calloc(1, PAGE);
+
+    REQUIRE(zeros != NULL);
+    while (write(fd, zeros, PAGE) > 0)
+        ;
+    REQUIRE_EQ(errno, ENOSPC);
+    free(zeros);
+    close(fd);
+}
+
+void small_disk_relieve(void)
+{
+    REQUIRE(unlink(scratch_path("below/filler")) == 0);
+}
+
+void small_disk_forget(const char *name, uint64_t offset, uint64_t bytes)
+{
+    int image = disk_open("below/image", O_RDWR);
+    int fd = disk_open(name, O_RDONLY);
+
+    REQUIRE(offset % PAGE == 0 && bytes % PAGE == 0);
+    for (uint64_t page = offset / PAGE; page < (offset + bytes) / PAGE; page++) {
+        int block = (int)page;
+
+        REQUIRE(ioctl(fd, FIBMAP, &block) == 0 && block > 0);
+        REQUIRE(fallocate(image, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)block * PAGE,
+                          PAGE) == 0);
+    }
+    close(fd);
+    close(image);
 }
 
 /* --- queues --------------------------------------------------------------------------------- */

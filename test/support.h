@@ -138,8 +138,34 @@ uint64_t disk_size(const char *name);
 void disk_check_pattern(const char *name, uint64_t offset, uint64_t bytes, uint64_t seed);
 void disk_check_zeros(const char *name, uint64_t offset, uint64_t bytes);
 
-/* Reads or writes bytes past the library. */
+/* Reads bytes past the library: from the page cache, or with O_DIRECT what is a whole number of
+ * pages at one, or less at the end of the file. */
 void disk_read(const char *name, void *buffer, uint64_t bytes, uint64_t offset);
+void disk_read_direct(const char *name, void *buffer, uint64_t bytes, uint64_t offset);
+
+/* --- a disk of the test's own ---------------------------------------------------------------- */
+
+/* Flags of a small disk. */
+enum {
+    SMALL_DISK_READ_ONLY = 1 << 0, /* mounted so, with one file, "there", of a page of pattern 1 */
+};
+
+/* Mounts a new ext4 of so many bytes at scratch_path("disk"), without a journal, on a loop device.
+ * Its image is at scratch_path("below/image"), sparse, in a tmpfs that takes backing_bytes. All is
+ * in a mount namespace of this process's own and goes with it. False, with the reason printed,
+ * where that cannot be had: it takes root, loop devices and mkfs.ext4. */
+bool small_disk_mount(uint64_t bytes, uint64_t backing_bytes, unsigned flags);
+
+/* Unmounts it; nothing on it is open. */
+void small_disk_unmount(void);
+
+/* Fills what is left of the tmpfs below it, so that the disk can write no block that it has not
+ * written before; and frees that again. */
+void small_disk_exhaust(void);
+void small_disk_relieve(void);
+
+/* Takes the blocks of a file on it back from the tmpfs: they read as zeros, and need room again. */
+void small_disk_forget(const char *name, uint64_t offset, uint64_t bytes);
 
 /* --- queues --------------------------------------------------------------------------------- */
 

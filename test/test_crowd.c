@@ -806,6 +806,7 @@ START_TEST(slots_of_a_submit_under_way_are_no_operations)
     pthread_t thread;
 
     make_file("blocks", PAGE, 1);
+    options.unaligned = AIO_UNALIGNED_REJECT;
     options.log = hold_speaker;
     options.log_context = &held;
     EXPECT(aio_file_open(scratch_path("blocks"), O_RDWR, 0, &options, &file), 0);

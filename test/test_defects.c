@@ -575,8 +575,6 @@ START_TEST(appends_do_not_meet)
     struct aio_op appends[32];
     struct aio_completion completions[32];
     uint64_t places = 0;
-    struct aio_file_options options = file_options();
-    struct aio_file *file;
 
     fault_hold(rig.fault, FAULT_ALL);
     for (unsigned index = 0; index < 32; index++) {
@@ -596,12 +594,72 @@ START_TEST(appends_do_not_meet)
         free(page);
     }
     REQUIRE_EQ(places, UINT32_MAX);
-    /* An end between two sectors, and a flag that would override every offset. */
-    EXPECT(aio_file_truncate(rig.file, 100), 0);
-    EXPECT(aio_file_append(rig.file, bytes, PAGE, NULL), -EINVAL);
-    EXPECT(aio_queue_submit(rig.queue, appends, 1, NULL), -EINVAL);
-    EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_APPEND, 0, &options, &file), -EOPNOTSUPP);
     rig_close(&rig);
+    free(bytes);
+}
+END_TEST
+
+/* ID12: an end between two sectors. */
+START_TEST(appends_meet_an_end_that_fits_nothing)
+{
+    struct rig rig = rig_open(4, 0);
+    char *bytes = pattern_alloc(4 * PAGE, 0, 1);
+    struct aio_op append = op_append(rig.file, bytes + 100 + PAGE, PAGE);
+    struct aio_file_options options = file_options();
+    struct aio_file *strict;
+    off_t where = -1;
+
+    EXPECT(aio_file_pwrite(rig.file, bytes, PAGE, 0), PAGE);
+    EXPECT(aio_file_truncate(rig.file, 100), 0);
+    options.unaligned = AIO_UNALIGNED_REJECT;
+    EXPECT(aio_file_open(scratch_path("file"), O_RDWR, 0, &options, &strict), 0);
+    append.file = strict;
+    EXPECT(aio_file_append(strict, bytes, PAGE, &where), -EINVAL);
+    EXPECT(aio_queue_submit(rig.queue, &append, 1, NULL), -EINVAL);
+    REQUIRE(where == -1 && disk_size("file") == 100);
+    EXPECT(aio_file_append(rig.file, bytes + 100, PAGE, &where), PAGE);
+    REQUIRE_EQ(where, 100);
+    append.file = rig.file;
+    REQUIRE_EQ(run_op(rig.queue, &append).offset, 100 + PAGE);
+    append.buf = bytes + 100 + 2 * PAGE;
+    append.len = 1;
+    REQUIRE_EQ(run_op(rig.queue, &append).offset, 100 + 2 * PAGE);
+    REQUIRE_EQ(disk_size("file"), 101 + 2 * PAGE);
+    disk_check_pattern("file", 0, 101 + 2 * PAGE, 1);
+    close_file(strict);
+    rig_close(&rig);
+    free(bytes);
+}
+END_TEST
+
+/* ID12: a flag that overrides every offset. */
+START_TEST(the_append_mode_writes_at_the_end_alone)
+{
+    struct aio_file_options options = file_options();
+    char *bytes = pattern_alloc(8 * PAGE, 0, 1);
+
+    for (unsigned direct = 0; direct < 2; direct++) {
+        struct aio_op write;
+        struct aio_file *file;
+        off_t where = -1;
+
+        make_file("file", 100, 1);
+        options.direct = direct ? AIO_DIRECT_REQUIRED : AIO_DIRECT_NEVER;
+        EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_APPEND, 0, &options, &file), 0);
+        EXPECT(aio_file_pwrite(file, bytes + 100, PAGE, 0), PAGE);
+        EXPECT(aio_file_seek(file, 0, SEEK_CUR), 0);
+        EXPECT(aio_file_write(file, bytes + 100 + PAGE, 100), 100);
+        EXPECT(aio_file_seek(file, 0, SEEK_CUR), 200 + PAGE);
+        EXPECT(aio_file_append(file, bytes + 200 + PAGE, PAGE, &where), PAGE);
+        REQUIRE_EQ(where, 200 + PAGE);
+        write = op_write(file, bytes + 200 + 2 * PAGE, PAGE, 0);
+        REQUIRE_EQ(run_op(aio_file_queue(file), &write).offset, 200 + 2 * PAGE);
+        write = op_append(file, bytes + 200 + 3 * PAGE, 1);
+        REQUIRE_EQ(run_op(aio_file_queue(file), &write).offset, 200 + 3 * PAGE);
+        REQUIRE_EQ(disk_size("file"), 201 + 3 * PAGE);
+        disk_check_pattern("file", 0, 201 + 3 * PAGE, 1);
+        close_file(file);
+    }
     free(bytes);
 }
 END_TEST
@@ -764,15 +822,27 @@ START_TEST(every_vector_has_its_own_place)
     struct rig rig = rig_open(4, 0);
     char *bytes = pattern_alloc(VECTORS * PAGE, 0, 1);
     struct iovec *iov = calloc(VECTORS + 1, sizeof(*iov));
+    char *page = page_alloc(PAGE);
 
     for (unsigned index = 0; index <= VECTORS; index++)
         iov[index] = (struct iovec){bytes + (uint64_t)(index % VECTORS) * PAGE, PAGE};
     fault_add(rig.fault, (struct fault_rule){FAULT_SHORTEN, .count = 20, .value = 100 * PAGE});
     EXPECT(aio_file_pwritev(rig.file, iov, VECTORS, 0), VECTORS * PAGE);
     disk_check_pattern("file", 0, VECTORS * PAGE, 1);
-    EXPECT(aio_file_pwritev(rig.file, iov, VECTORS + 1, 0), -EINVAL);
+    /* One more than a system call takes; its place is behind all the others. */
+    EXPECT(aio_file_pwritev(rig.file, iov, VECTORS + 1, 0), (VECTORS + 1) * PAGE);
+    disk_check_pattern("file", 0, VECTORS * PAGE, 1);
+    disk_read("file", page, PAGE, VECTORS * PAGE);
+    pattern_check(page, PAGE, 0, 1);
+    fault_clear(rig.fault);
+    fault_shorten_by_chance(rig.fault, 1, 2, PAGE);
+    memset(bytes, 0, VECTORS * PAGE);
+    iov[VECTORS].iov_base = page;
+    EXPECT(aio_file_preadv(rig.file, iov, VECTORS + 1, 0), (VECTORS + 1) * PAGE);
+    pattern_check(bytes, VECTORS * PAGE, 0, 1);
+    pattern_check(page, PAGE, 0, 1);
     EXPECT(aio_file_appendv(rig.file, iov, 3, NULL), 3 * PAGE);
-    REQUIRE_EQ(disk_size("file"), (VECTORS + 3) * PAGE);
+    REQUIRE_EQ(disk_size("file"), (VECTORS + 4) * PAGE);
     /* A write that moves nothing ends. */
     fault_clear(rig.fault);
     fault_add(rig.fault, (struct fault_rule){FAULT_RESULT, 0, 1, FAULT_FOR_EVER, 0});
@@ -781,6 +851,7 @@ START_TEST(every_vector_has_its_own_place)
     rig_close(&rig);
     free(bytes);
     free(iov);
+    free(page);
 }
 END_TEST
 
@@ -969,8 +1040,14 @@ START_TEST(a_failed_open_keeps_nothing)
     options.alignment = 256;
     EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_CREAT, 0600, &options, &file), -EINVAL);
     options.alignment = 0;
+    options.grow_ahead = 1;
     EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_CREAT | O_APPEND, 0600, &options, &file),
-           -EOPNOTSUPP);
+           -EINVAL);
+    EXPECT(aio_file_open(scratch_path("file"), O_RDONLY | O_CREAT, 0600, &options, &file), -EINVAL);
+    options.grow_ahead = 0;
+    options.memory_alignment = 1;
+    EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_CREAT, 0600, &options, &file), -EINVAL);
+    options.memory_alignment = 0;
     EXPECT(aio_file_open("/proc/self/status", O_RDONLY, 0, &options, &file), -EINVAL);
     EXPECT(aio_file_open(scratch_path("."), O_RDONLY, 0, &options, &file), -EISDIR);
     REQUIRE(access(scratch_path("file"), F_OK) != 0);
@@ -1015,7 +1092,8 @@ static Suite *defects_suite(void)
               a_transfer_that_never_gets_on_is_an_error);
     ADD_TESTS(suite, "files", each_of_many_syncs_waits_for_all_writes,
               close_brings_every_request_to_its_end, the_end_is_where_the_file_ends,
-              appends_do_not_meet, the_cursor_moves_once_for_each_read,
+              appends_do_not_meet, appends_meet_an_end_that_fits_nothing,
+              the_append_mode_writes_at_the_end_alone, the_cursor_moves_once_for_each_read,
               a_hundred_files_share_a_few_slots, a_write_inside_does_not_move_the_end,
               truncate_gets_its_turn_among_writers, a_failed_open_keeps_nothing);
     return suite;

@@ -123,7 +123,10 @@ static void expect_refusals(struct rig *rig, char *page, int error)
         op_vectors(AIO_OP_APPENDV, rig->file, &iov, 1, 0),
         op_sync(rig->file),
         {.opcode = AIO_OP_DATASYNC, .file = rig->file},
+        op_write(rig->file, page, 100, 1),
+        {.opcode = AIO_OP_SYNC, .file = rig->file, .flags = AIO_OP_DRAIN},
         {.opcode = AIO_OP_TRUNCATE, .file = rig->file, .offset = PAGE},
+        {.opcode = AIO_OP_ALLOCATE, .file = rig->file, .len = PAGE},
     };
     struct aio_file_info info = {.size = sizeof(info)};
     unsigned steps = fault_steps(rig->fault);
@@ -132,15 +135,16 @@ static void expect_refusals(struct rig *rig, char *page, int error)
     EXPECT(aio_file_writev(rig->file, &iov, 1), error);
     EXPECT(aio_file_pwrite(rig->file, page, PAGE, 0), error);
     EXPECT(aio_file_pwritev(rig->file, &iov, 1, 0), error);
+    EXPECT(aio_file_pwrite(rig->file, page, 100, 1), error);
     EXPECT(aio_file_append(rig->file, page, PAGE, NULL), error);
     EXPECT(aio_file_appendv(rig->file, &iov, 1, NULL), error);
+    EXPECT(aio_file_allocate(rig->file, 0, 0, PAGE), error);
     EXPECT(aio_file_truncate(rig->file, 0), error);
     EXPECT(aio_file_sync(rig->file), error);
     EXPECT(aio_file_datasync(rig->file), error);
     for (size_t index = 0; index < COUNT(operations); index++) {
         EXPECT(aio_file_execute(rig->file, &operations[index]), error);
-        if (operations[index].opcode != AIO_OP_TRUNCATE)
-            EXPECT(aio_queue_submit(rig->queue, &operations[index], 1, NULL), error);
+        EXPECT(aio_queue_submit(rig->queue, &operations[index], 1, NULL), error);
     }
     EXPECT(aio_file_info(rig->file, &info), 0);
     REQUIRE_EQ(info.sync_error, error);
@@ -194,7 +198,8 @@ START_TEST(the_first_error_is_the_one_that_is_kept)
     struct aio_op sync = op_sync(rig.file);
     aio_request_id ids[2];
 
-    /* The second one is on its way already when the first one fails. */
+    /* The second one is on its way already when the first one fails: it is told the same, without
+     * the kernel, which might say to it that all is well. */
     fault_add(rig.fault, (struct fault_rule){FAULT_RESULT, FAULT_SYNCS, .value = -EIO});
     fault_add(rig.fault, (struct fault_rule){FAULT_RESULT, FAULT_SYNCS, 2, .value = -ENOSPC});
     fault_hold(rig.fault, FAULT_SYNCS);
@@ -202,8 +207,15 @@ START_TEST(the_first_error_is_the_one_that_is_kept)
     ids[1] = submit_one(rig.queue, &sync);
     release_all(&rig);
     REQUIRE_EQ(completion_of(rig.queue, ids[0]).result, -EIO);
-    REQUIRE_EQ(completion_of(rig.queue, ids[1]).result, -ENOSPC);
+    REQUIRE_EQ(completion_of(rig.queue, ids[1]).result, -EIO);
+    REQUIRE_EQ(fault_steps(rig.fault), 1);
     EXPECT(aio_file_clear_error(rig.file), -EIO);
+    EXPECT(aio_file_clear_error(rig.file), 0);
+    /* Another one is another one. */
+    REQUIRE_EQ(run_op(rig.queue, &sync).result, -ENOSPC);
+    EXPECT(aio_file_sync(rig.file), -ENOSPC);
+    EXPECT(aio_file_clear_error(rig.file), -ENOSPC);
+    EXPECT(aio_file_sync(rig.file), 0);
     rig_close(&rig);
 }
 END_TEST
@@ -304,6 +316,48 @@ START_TEST(a_blocking_sync_does_not_wait_for_reads)
 }
 END_TEST
 
+/* A submitted one covers what had completed; one that drains covers all that was submitted before,
+ * and what is submitted later runs beside it. */
+START_TEST(a_draining_sync_comes_after_submitted_writes)
+{
+    static const uint8_t opcodes[] = {AIO_OP_SYNC, AIO_OP_DATASYNC};
+
+    for (unsigned which = 0; which < COUNT(opcodes); which++) {
+        struct rig rig = rig_open(8, 0);
+        char *page = pattern_alloc(PAGE, 0, 1);
+        struct aio_op drain = {
+            .opcode = opcodes[which], .file = rig.file, .flags = AIO_OP_DRAIN | AIO_OP_WAITED};
+        struct aio_op sync = {.opcode = opcodes[which], .file = rig.file};
+        struct aio_op later = op_write(rig.file, page, PAGE, 2 * PAGE);
+        aio_request_id ids[5];
+        unsigned index;
+
+        ids[0] = submit_held(&rig, page, 0);
+        ids[1] = submit_held(&rig, page, PAGE);
+        ids[2] = submit_one(rig.queue, &drain);
+        REQUIRE_EQ(run_op(rig.queue, &sync).result, 0); /* it does not wait */
+        EXPECT(aio_queue_wait(rig.queue, ids[2], &no_time), -ETIMEDOUT);
+        fault_release(rig.fault, 1);
+        EXPECT(aio_queue_wait(rig.queue, ids[0], NULL), PAGE);
+        sleep_us(20000);
+        EXPECT(aio_queue_wait(rig.queue, ids[2], &no_time), -ETIMEDOUT);
+        REQUIRE_EQ(fault_steps(rig.fault), 3); /* two writes and the other sync */
+        ids[3] = submit_one(rig.queue, &later);
+        release_all(&rig);
+        EXPECT(aio_queue_wait(rig.queue, ids[2], NULL), 0);
+        EXPECT(aio_queue_wait(rig.queue, ids[1], NULL), PAGE);
+        EXPECT(aio_queue_wait(rig.queue, ids[3], NULL), PAGE);
+        /* The drain asked the kernel after the writes before it; the later write waited for them
+         * only. */
+        REQUIRE_EQ(fault_steps(rig.fault), 5);
+        for (index = 3; fault_step(rig.fault, index).opcode != opcodes[which]; index++)
+            REQUIRE(index < 4);
+        rig_close(&rig);
+        free(page);
+    }
+}
+END_TEST
+
 /* --- truncate among writes ------------------------------------------------------------------ */
 
 START_TEST(truncate_waits_for_submitted_writes)
@@ -323,6 +377,40 @@ START_TEST(truncate_waits_for_submitted_writes)
     EXPECT(aio_queue_wait(rig.queue, id, &no_time), PAGE);
     rig_close(&rig);
     free(page);
+}
+END_TEST
+
+/* The same submitted: nobody's thread waits. */
+START_TEST(a_submitted_truncate_waits_for_submitted_writes)
+{
+    static const uint8_t opcodes[] = {AIO_OP_TRUNCATE, AIO_OP_ALLOCATE};
+
+    for (unsigned which = 0; which < COUNT(opcodes); which++) {
+        struct rig rig = rig_open(8, 0);
+        char *page = pattern_alloc(PAGE, 0, 1);
+        struct aio_op space = {.opcode = opcodes[which],
+                               .file = rig.file,
+                               .offset = which == 0 ? 100 : 2 * PAGE,
+                               .len = which == 0 ? 0 : PAGE};
+        struct aio_op append = op_append(rig.file, page, PAGE);
+        int64_t end = which == 0 ? 100 : 3 * PAGE;
+        aio_request_id ids[3];
+
+        ids[0] = submit_held(&rig, page, 0);
+        ids[1] = submit_one(rig.queue, &space);
+        ids[2] = submit_one(rig.queue, &append);
+        sleep_us(20000);
+        EXPECT(aio_queue_wait(rig.queue, ids[1], &no_time), -ETIMEDOUT);
+        EXPECT(aio_queue_wait(rig.queue, ids[2], &no_time), -ETIMEDOUT);
+        REQUIRE_EQ(disk_size("file"), PAGE);
+        release_all(&rig);
+        EXPECT(aio_queue_wait(rig.queue, ids[1], NULL), 0);
+        REQUIRE_EQ(completion_of(rig.queue, ids[2]).offset, end);
+        EXPECT(aio_queue_wait(rig.queue, ids[0], NULL), PAGE);
+        REQUIRE_EQ(disk_size("file"), end + PAGE);
+        rig_close(&rig);
+        free(page);
+    }
 }
 END_TEST
 
@@ -574,12 +662,13 @@ static void nosy(void *context, int level, const char *message)
         ck_abort_msg("a lock is held while the log hears: %s", message);
 }
 
-/* The rig's file, with such a log. */
+/* The rig's file, with such a log, which hears of what is not aligned. */
 static void reopen_with_log(struct rig *rig, struct nosy_log *log)
 {
     struct aio_file_options options = file_options();
 
     close_file(rig->file);
+    options.unaligned = AIO_UNALIGNED_REJECT;
     options.log = nosy;
     options.log_context = log;
     EXPECT(aio_file_open(scratch_path("file"), O_RDWR, 0, &options, &rig->file), 0);
@@ -610,6 +699,31 @@ START_TEST(an_append_held_back_may_find_no_place)
     REQUIRE_EQ(log.count, 1);
     EXPECT(aio_queue_wait(rig.queue, ids[0], NULL), PAGE);
     REQUIRE_EQ(disk_size("file"), 100);
+    rig_close(&rig);
+    free(page);
+}
+END_TEST
+
+/* Without that option there is a place anywhere. */
+START_TEST(an_append_held_back_goes_where_the_end_is_then)
+{
+    struct rig rig = rig_open(4, 0);
+    char *page = pattern_alloc(2 * PAGE, 0, 1);
+    struct aio_op append = op_append(rig.file, page + 100, PAGE);
+    struct call truncate = {.kind = CALL_TRUNCATE, .file = rig.file, .op.offset = 100};
+    struct aio_completion completion;
+    aio_request_id ids[2];
+
+    ids[0] = submit_held(&rig, page, 0);
+    call_begin(&truncate);
+    ids[1] = submit_one(rig.queue, &append);
+    release_all(&rig);
+    call_end(&truncate);
+    completion = completion_of(rig.queue, ids[1]);
+    REQUIRE(completion.result == PAGE && completion.error == 0 && completion.offset == 100);
+    EXPECT(aio_queue_wait(rig.queue, ids[0], NULL), PAGE);
+    REQUIRE_EQ(disk_size("file"), 100 + PAGE);
+    disk_check_pattern("file", 0, 100 + PAGE, 1);
     rig_close(&rig);
     free(page);
 }
@@ -705,12 +819,12 @@ START_TEST(who_waits_for_writes_has_them_reaped)
         struct call call = {.kind = kinds[which], .file = rig.file};
         struct call reap = {.kind = CALL_REAP, .queue = rig.queue, .min = 16};
         struct aio_file *other = open_direct("other");
-        struct aio_op sync = op_sync(other);
+        struct aio_op read = op_read(other, NULL, 0, 0);
 
         submit_held(&rig, page, 0);
         fault_hold(rig.fault, FAULT_ALL);
         for (unsigned index = 0; index < 20; index++)
-            submit_one(rig.queue, &sync);
+            submit_one(rig.queue, &read);
         EVENTUALLY(fault_held(rig.fault) == 21);
         /* A thread sleeps for sixteen events; this write's is one. */
         call_begin(&reap);
@@ -960,14 +1074,17 @@ static Suite *durability_suite(void)
               close_reports_a_failed_sync, the_first_error_is_the_one_that_is_kept,
               a_descriptor_that_cannot_be_synced_has_lost_nothing, an_interrupted_sync_is_repeated);
     ADD_TESTS(suite, "sync", a_blocking_sync_waits_for_submitted_writes,
-              a_blocking_sync_waits_for_remainders, a_blocking_sync_does_not_wait_for_reads);
+              a_blocking_sync_waits_for_remainders, a_blocking_sync_does_not_wait_for_reads,
+              a_draining_sync_comes_after_submitted_writes);
     ADD_TESTS(suite, "truncate", truncate_waits_for_submitted_writes,
-              truncate_waits_for_blocking_writes, writes_that_come_later_wait_for_a_truncate,
+              a_submitted_truncate_waits_for_submitted_writes, truncate_waits_for_blocking_writes,
+              writes_that_come_later_wait_for_a_truncate,
               what_a_truncate_holds_back_comes_when_it_is_through,
               an_append_that_waited_for_a_truncate_goes_to_the_new_end,
               a_sync_covers_what_a_truncate_held_back,
               a_truncate_does_not_overtake_what_another_held_back,
-              an_append_held_back_may_find_no_place, a_file_may_go_when_its_last_operation_is_done,
+              an_append_held_back_may_find_no_place, an_append_held_back_goes_where_the_end_is_then,
+              a_file_may_go_when_its_last_operation_is_done,
               a_batch_of_writes_does_not_hang_in_a_truncate, who_waits_for_writes_has_them_reaped,
               a_callback_passes_a_truncate_that_waits);
     ADD_TESTS(suite, "close", close_waits_for_what_is_in_flight,

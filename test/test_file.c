@@ -36,6 +36,7 @@ struct option_line {
 };
 
 #define LONG sizeof(struct long_options)
+#define FIRST_SIZE offsetof(struct aio_file_options, memory_alignment)
 
 static const struct option_line option_table[] = {
     {.what = "direct", .options.direct = 4, .expected = -EINVAL},
@@ -43,18 +44,17 @@ static const struct option_line option_table[] = {
     {.what = "engine", .options.engine = 6, .expected = -EINVAL},
     {.what = "depth", .options.depth = AIO_QUEUE_DEPTH_MAX + 1, .expected = -EINVAL},
     {.what = "reserved", .options.reserved = 1, .expected = -EINVAL},
+    {.what = "flags", .options.flags = AIO_FILE_PAGE_CACHE_NOW << 1, .expected = -EINVAL},
+    {.what = "all flags", .options.flags = UINT32_MAX, .expected = -EINVAL},
+    {.what = "memory alignment 3", .options.memory_alignment = 3, .expected = -EINVAL},
+    {.what = "grow ahead", .options.grow_ahead = (uint64_t)INT64_MAX + 1, .expected = -EINVAL},
     {.what = "alignment 3", .options.alignment = 3, .expected = -EINVAL},
     {.what = "alignment 6144", .options.alignment = 6144, .expected = -EINVAL},
     {.what = "alignment too small", .options.alignment = 1, .explained = true, .expected = -EINVAL},
-    {.what = "strict",
-     .options.direct = AIO_DIRECT_STRICT,
+    {.what = "memory alignment too small",
+     .options.memory_alignment = 1,
      .explained = true,
-     .expected = -EOPNOTSUPP},
-    {.what = "page cache",
-     .options.unaligned = AIO_UNALIGNED_PAGE_CACHE,
-     .explained = true,
-     .expected = -EOPNOTSUPP},
-    {.what = "grow ahead", .options.grow_ahead = 1, .explained = true, .expected = -EOPNOTSUPP},
+     .expected = -EINVAL},
     {.what = "uring",
      .options.engine = AIO_ENGINE_URING,
      .explained = true,
@@ -66,12 +66,21 @@ static const struct option_line option_table[] = {
     {.what = "sim", .options.engine = AIO_ENGINE_SIM, .explained = true, .expected = -EOPNOTSUPP},
     {.what = "size 0", .options.size = SIZE_MAX, .expected = -EINVAL},
     {.what = "size 8", .options.size = 8, .expected = -EINVAL},
+    {.what = "size of no version", .options.size = FIRST_SIZE - 8, .expected = -EINVAL},
     {.what = "tail", .options.size = LONG, .tail = 1, .expected = -E2BIG},
     {.what = "zero tail", .options.size = LONG, .expected = 0},
+    {.what = "size of the first version", .options.size = FIRST_SIZE, .expected = 0},
     {.what = "defaults", .expected = 0},
     {.what = "reject", .options.unaligned = AIO_UNALIGNED_REJECT, .expected = 0},
     {.what = "auto", .options.engine = AIO_ENGINE_AUTO, .expected = 0},
+    {.what = "page cache", .options.unaligned = AIO_UNALIGNED_PAGE_CACHE, .expected = 0},
+    {.what = "strict", .options.direct = AIO_DIRECT_STRICT, .expected = 0},
+    {.what = "grow a byte ahead", .options.grow_ahead = 1, .expected = 0},
+    {.what = "sync at open", .options.flags = AIO_FILE_SYNC_AT_OPEN, .expected = 0},
+    {.what = "sync the directory", .options.flags = AIO_FILE_SYNC_DIRECTORY, .expected = 0},
+    {.what = "page cache now", .options.flags = AIO_FILE_PAGE_CACHE_NOW, .expected = 0},
     {.what = "alignment 65536", .options.alignment = 65536, .expected = 0},
+    {.what = "memory alignment 65536", .options.memory_alignment = 65536, .expected = 0},
 };
 
 static void check_option(const struct option_line *line, bool adopt)
@@ -138,6 +147,7 @@ END_TEST
 enum path_kind {
     PATH_MISSING,
     PATH_REGULAR,
+    PATH_CUT,
     PATH_DIRECTORY,
     PATH_FIFO,
     PATH_SOCKET,
@@ -167,6 +177,8 @@ static const char *path_of(enum path_kind kind)
     switch (kind) {
     case PATH_REGULAR:
         return scratch_path("regular");
+    case PATH_CUT:
+        return scratch_path("cut");
     case PATH_DIRECTORY:
         return scratch_path("directory");
     case PATH_FIFO:
@@ -198,9 +210,13 @@ static const struct path_line {
 } path_table[] = {
     {PATH_MISSING, O_RDONLY, false, -ENOENT},
     {PATH_MISSING, O_RDWR, false, -ENOENT},
-    {PATH_MISSING, O_RDWR | O_CREAT | O_APPEND, true, -EOPNOTSUPP},
-    {PATH_REGULAR, O_RDWR | O_APPEND, true, -EOPNOTSUPP},
-    {PATH_REGULAR, O_RDWR | O_TRUNC | O_APPEND, true, -EOPNOTSUPP},
+    {PATH_MISSING, O_RDWR | O_APPEND, false, -ENOENT},
+    {PATH_REGULAR, O_RDWR | O_APPEND, false, 0},
+    {PATH_REGULAR, O_RDWR | O_CREAT | O_APPEND, false, 0},
+    {PATH_REGULAR, O_RDONLY | O_APPEND, false, 0},
+    {PATH_REGULAR, O_RDONLY | O_TRUNC | O_APPEND, false, -EINVAL},
+    {PATH_CUT, O_RDWR | O_TRUNC | O_APPEND, false, 0},
+    {PATH_DIRECTORY, O_RDWR | O_APPEND, true, -EISDIR},
     {PATH_REGULAR, O_RDONLY | O_TRUNC, false, -EINVAL},
     {PATH_REGULAR, O_PATH, false, -EBADF},
     {PATH_REGULAR, O_RDWR | O_CREAT | O_EXCL, false, -EEXIST},
@@ -230,6 +246,7 @@ START_TEST(paths_are_refused_as_the_table_says)
     struct aio_file_options options = file_options();
 
     make_file("regular", 100, 1);
+    make_file("cut", 100, 1);
     REQUIRE(mkdir(scratch_path("directory"), 0700) == 0);
     REQUIRE(mkfifo(scratch_path("fifo"), 0600) == 0);
     make_socket(scratch_path("socket"));
@@ -254,6 +271,7 @@ START_TEST(paths_are_refused_as_the_table_says)
     REQUIRE(access(scratch_path("missing"), F_OK) != 0);
     REQUIRE(access(scratch_path("target"), F_OK) == 0);
     disk_check_pattern("regular", 0, 100, 1); /* O_TRUNC has not been at it */
+    REQUIRE_EQ(disk_size("cut"), 0);
     EXPECT(aio_file_open(scratch_path("regular"), O_RDWR, 0, &options, NULL), -EINVAL);
 }
 END_TEST
@@ -351,6 +369,49 @@ START_TEST(a_file_system_without_direct_io_is_told_of)
 }
 END_TEST
 
+/* An open of a new file in a directory of somebody else's, who may have it refuse things. */
+static int64_t open_in(const char *directory, enum aio_direct direct, struct log_kept *log,
+                       struct aio_file **file, char *path, size_t path_size)
+{
+    struct aio_file_options options = file_options();
+
+    snprintf(path, path_size, "%s/aiofile-test-%d", directory, (int)getpid());
+    options.direct = direct;
+    options.log = log_keep;
+    options.log_context = log;
+    return CALL(aio_file_open(path, O_RDWR | O_CREAT | O_EXCL, 0600, &options, file));
+}
+
+/* Where data is copied all the same, as in a memory file system, one may not want it. */
+START_TEST(strict_refuses_what_is_only_called_direct)
+{
+    static const char *const places[] = {"/dev/shm", "/run", "/tmp"};
+    struct aio_file_info info = {.size = sizeof(info)};
+    struct log_kept log = LOG_KEPT_INIT;
+    struct aio_file *file = NULL;
+    char path[64];
+    bool emulated = false;
+
+    for (size_t index = 0; index < COUNT(places) && !emulated; index++) {
+        if (open_in(places[index], AIO_DIRECT_REQUIRED, &log, &file, path, sizeof(path)) != 0)
+            continue;
+        EXPECT(aio_file_info(file, &info), 0);
+        emulated = info.direct_granted == AIO_DIRECT_EMULATED;
+        close_file(file);
+        unlink(path);
+        if (!emulated)
+            continue;
+        log_clear(&log);
+        REQUIRE_EQ(open_in(places[index], AIO_DIRECT_STRICT, &log, &file, path, sizeof(path)),
+                   -EINVAL);
+        REQUIRE(file == NULL && access(path, F_OK) != 0);
+        REQUIRE(log_count(&log) == 1 && log_has(&log, "AIO_DIRECT_STRICT"));
+    }
+    if (!emulated)
+        puts("No file system here takes O_DIRECT without meaning it: strict was not asked.");
+}
+END_TEST
+
 /* --- adopt ---------------------------------------------------------------------------------- */
 
 START_TEST(adopt_takes_the_descriptor_over)
@@ -386,7 +447,7 @@ START_TEST(adopt_leaves_what_it_refuses)
     struct aio_file *file;
     int pipes[2];
     int descriptors[4];
-    int expected[4] = {-EISDIR, -ESPIPE, -EBADF, -EOPNOTSUPP};
+    int expected[4] = {-EISDIR, -ESPIPE, -EBADF, -EINVAL};
 
     make_file("file", 100, 1);
     REQUIRE(pipe2(pipes, O_CLOEXEC | O_NONBLOCK) == 0);
@@ -397,15 +458,46 @@ START_TEST(adopt_leaves_what_it_refuses)
     for (unsigned index = 0; index < 4; index++) {
         int before = fcntl(descriptors[index], F_GETFL);
 
+        /* Found out last, when the flags have been changed. */
+        options.alignment = index == 3 ? 1 : 0;
         EXPECT(aio_file_adopt(descriptors[index], &options, &file), expected[index]);
         REQUIRE(file == NULL);
         REQUIRE_EQ(fcntl(descriptors[index], F_GETFL), before);
         close(descriptors[index]);
     }
     close(pipes[1]);
+    options.alignment = 0;
     EXPECT(aio_file_adopt(-1, &options, &file), -EBADF);
     EXPECT(aio_file_adopt(descriptors[0], &options, &file), -EBADF);
     EXPECT(aio_file_adopt(0, &options, NULL), -EINVAL);
+}
+END_TEST
+
+/* What a descriptor with O_APPEND writes goes to the end, whatever the offset: adopted too. */
+START_TEST(adopt_keeps_the_append_mode)
+{
+    struct aio_file_options options = file_options();
+    char *bytes = pattern_alloc(3 * PAGE, 0, 1);
+    struct aio_file *file;
+
+    for (unsigned direct = 0; direct < 2; direct++) {
+        int fd;
+
+        make_file("file", 100, 1);
+        fd = open(scratch_path("file"), O_RDWR | O_APPEND | O_CLOEXEC);
+        REQUIRE(lseek(fd, 10, SEEK_SET) == 10);
+        options.direct = direct ? AIO_DIRECT_REQUIRED : AIO_DIRECT_NEVER;
+        EXPECT(aio_file_adopt(fd, &options, &file), 0);
+        EXPECT(aio_file_seek(file, 0, SEEK_CUR), 10);
+        EXPECT(aio_file_pwrite(file, bytes + 100, PAGE, 0), PAGE);
+        EXPECT(aio_file_seek(file, 0, SEEK_CUR), 10);
+        EXPECT(aio_file_write(file, bytes + 100 + PAGE, 333), 333);
+        EXPECT(aio_file_seek(file, 0, SEEK_CUR), 100 + PAGE + 333);
+        close_file(file);
+        REQUIRE_EQ(disk_size("file"), 100 + PAGE + 333);
+        disk_check_pattern("file", 0, 100 + PAGE + 333, 1);
+    }
+    free(bytes);
 }
 END_TEST
 
@@ -516,27 +608,37 @@ END_TEST
 
 START_TEST(a_read_is_short_only_at_the_end)
 {
+    static const uint32_t manners[] = {AIO_UNALIGNED_REJECT, AIO_UNALIGNED_DEFAULT,
+                                       AIO_UNALIGNED_PAGE_CACHE};
     struct aio_file_options options = file_options();
     struct aio_file *file;
     char *in = page_alloc(4 * PAGE);
 
     make_file("file", 5000, 1);
-    EXPECT(aio_file_open(scratch_path("file"), O_RDONLY, 0, &options, &file), 0);
-    EXPECT(aio_file_pread(file, in, 4 * PAGE, 0), 5000);
-    pattern_check(in, 5000, 0, 1);
-    EXPECT(aio_file_pread(file, in, 4 * PAGE, PAGE), 5000 - PAGE);
-    EXPECT(aio_file_pread(file, in, 4 * PAGE, 2 * PAGE), 0);
-    EXPECT(aio_file_pread(file, in, 4 * PAGE, INT64_C(1) << 40), 0);
-    EXPECT(aio_file_read(file, in, PAGE), PAGE);
-    EXPECT(aio_file_read(file, in, 4 * PAGE), 5000 - PAGE);
-    EXPECT(aio_file_seek(file, 0, SEEK_CUR), 5000);
-    /* The cursor is between two sectors now, but it is the end all the same. */
-    EXPECT(aio_file_read(file, in, 0), 0);
-    EXPECT(aio_file_read(file, in, PAGE), 0);
-    EXPECT(aio_file_pread(file, in, PAGE, 5000), 0);
-    EXPECT(aio_file_pread(file, in, PAGE, 4999), -EINVAL);
-    EXPECT(aio_file_seek(file, 0, SEEK_CUR), 5000);
-    close_file(file);
+    for (size_t index = 0; index < COUNT(manners); index++) {
+        bool rejects = manners[index] == AIO_UNALIGNED_REJECT;
+
+        options.unaligned = manners[index];
+        EXPECT(aio_file_open(scratch_path("file"), O_RDONLY, 0, &options, &file), 0);
+        EXPECT(aio_file_pread(file, in, 4 * PAGE, 0), 5000);
+        pattern_check(in, 5000, 0, 1);
+        EXPECT(aio_file_pread(file, in, 4 * PAGE, PAGE), 5000 - PAGE);
+        EXPECT(aio_file_pread(file, in, 4 * PAGE, 2 * PAGE), 0);
+        EXPECT(aio_file_pread(file, in, 4 * PAGE, INT64_C(1) << 40), 0);
+        EXPECT(aio_file_read(file, in, PAGE), PAGE);
+        EXPECT(aio_file_read(file, in, 4 * PAGE), 5000 - PAGE);
+        EXPECT(aio_file_seek(file, 0, SEEK_CUR), 5000);
+        /* The cursor is between two sectors now, but it is the end all the same. */
+        EXPECT(aio_file_read(file, in, 0), 0);
+        EXPECT(aio_file_read(file, in, PAGE), 0);
+        EXPECT(aio_file_pread(file, in, PAGE, 5000), 0);
+        in[0] = 0;
+        EXPECT(aio_file_pread(file, in, PAGE, 4999), rejects ? -EINVAL : 1);
+        if (!rejects)
+            pattern_check(in, 1, 4999, 1);
+        EXPECT(aio_file_seek(file, 0, SEEK_CUR), 5000);
+        close_file(file);
+    }
     free(in);
 }
 END_TEST
@@ -635,17 +737,44 @@ static int64_t call_form(enum form form, struct aio_file *file, char *memory, si
     return result;
 }
 
-START_TEST(every_form_checks_its_memory)
+/* The bytes "number" and what follows, as in a sentence of the log: not those of a longer number.
+ */
+static bool log_has_number(struct log_kept *log, uint32_t number)
+{
+    char word[32];
+
+    snprintf(word, sizeof(word), " %u bytes", number);
+    return log_has(log, word);
+}
+
+static struct aio_file *open_rejecting(const char *name, struct log_kept *log)
 {
     struct aio_file_options options = file_options();
+    struct aio_file *file;
+
+    options.unaligned = AIO_UNALIGNED_REJECT;
+    options.log = log_keep;
+    options.log_context = log;
+    EXPECT(aio_file_open(scratch_path(name), O_RDWR, 0, &options, &file), 0);
+    return file;
+}
+
+/* What a file needs of offset and length in some form. */
+static uint32_t grain_of(const struct aio_file_info *info, enum form form)
+{
+    return form_reads(form) ? info->read_alignment : info->direct_alignment;
+}
+
+START_TEST(every_form_checks_its_memory)
+{
     struct log_kept log = LOG_KEPT_INIT;
+    struct aio_file_info info = {.size = sizeof(info)};
     char *page = page_alloc(2 * PAGE);
     struct aio_file *file;
 
-    options.log = log_keep;
-    options.log_context = &log;
     make_file("file", 2 * PAGE, 1);
-    EXPECT(aio_file_open(scratch_path("file"), O_RDWR, 0, &options, &file), 0);
+    file = open_rejecting("file", &log);
+    EXPECT(aio_file_info(file, &info), 0);
     for (enum form form = 0; form < FORMS; form++) {
         REQUIRE_EQ(call_form(form, NULL, page, PAGE, 0), -EINVAL);
         REQUIRE_EQ(call_form(form, file, NULL, PAGE, 0), -EINVAL);
@@ -655,9 +784,11 @@ START_TEST(every_form_checks_its_memory)
         REQUIRE_EQ(call_form(form, file, page, SIZE_MAX, 0), -EINVAL);
         REQUIRE_EQ(log_count(&log), 0);
         REQUIRE_EQ(call_form(form, file, page, PAGE - 1, 0), -EINVAL);
-        REQUIRE(log_count(&log) == 1 && log_has(&log, "length 4095") && log_has(&log, "4096"));
+        REQUIRE(log_count(&log) == 1 && log_has(&log, "length 4095"));
+        REQUIRE(log_has_number(&log, grain_of(&info, form)));
         REQUIRE_EQ(call_form(form, file, page + 2, PAGE, 0), -EINVAL);
         REQUIRE(log_count(&log) == 2 && log_has(&log, "memory"));
+        REQUIRE(log_has_number(&log, info.memory_alignment));
         log_clear(&log);
     }
     EXPECT(aio_file_seek(file, 0, SEEK_CUR), 0);
@@ -670,16 +801,15 @@ END_TEST
 
 START_TEST(every_form_checks_its_place)
 {
-    struct aio_file_options options = file_options();
     struct log_kept log = LOG_KEPT_INIT;
+    struct aio_file_info info = {.size = sizeof(info)};
     char *page = page_alloc(2 * PAGE);
     struct aio_file *file;
 
-    options.log = log_keep;
-    options.log_context = &log;
     make_file("file", 5000, 1);
-    EXPECT(aio_file_open(scratch_path("file"), O_RDWR, 0, &options, &file), 0);
-    EXPECT(aio_file_seek(file, 512, SEEK_SET), 512);
+    file = open_rejecting("file", &log);
+    EXPECT(aio_file_info(file, &info), 0);
+    EXPECT(aio_file_seek(file, 100, SEEK_SET), 100);
     for (enum form form = 0; form < FORMS; form++) {
         if (form_has_offset(form)) {
             REQUIRE_EQ(call_form(form, file, page, PAGE, -1), -EINVAL);
@@ -691,15 +821,176 @@ START_TEST(every_form_checks_its_place)
             REQUIRE_EQ(log_count(&log), 0);
         }
         /* The cursor and the end of the file are between two sectors, too. */
-        REQUIRE_EQ(call_form(form, file, page, PAGE, 512), -EINVAL);
+        REQUIRE_EQ(call_form(form, file, page, PAGE, 100), -EINVAL);
         REQUIRE(log_count(&log) == 1 && log_has(&log, "offset"));
+        REQUIRE(log_has_number(&log, grain_of(&info, form)));
         log_clear(&log);
     }
-    EXPECT(aio_file_seek(file, 0, SEEK_CUR), 512);
+    EXPECT(aio_file_seek(file, 0, SEEK_CUR), 100);
     disk_check_pattern("file", 0, 5000, 1);
     REQUIRE_EQ(disk_size("file"), 5000);
     close_file(file);
     free(page);
+}
+END_TEST
+
+/* Numbers that fit no alignment are no better on a file that takes any. */
+START_TEST(every_form_checks_its_numbers)
+{
+    static const enum aio_direct roads[] = {AIO_DIRECT_REQUIRED, AIO_DIRECT_NEVER};
+    struct aio_file_options options = file_options();
+    struct log_kept log = LOG_KEPT_INIT;
+    char *page = page_alloc(2 * PAGE);
+
+    options.log = log_keep;
+    options.log_context = &log;
+    make_file("file", 5000, 1);
+    for (size_t road = 0; road < COUNT(roads); road++) {
+        struct aio_file *file;
+
+        options.direct = roads[road];
+        EXPECT(aio_file_open(scratch_path("file"), O_RDWR, 0, &options, &file), 0);
+        for (enum form form = 0; form < FORMS; form++) {
+            REQUIRE_EQ(call_form(form, file, NULL, 1, 0), -EINVAL);
+            REQUIRE_EQ(call_form(form, file, NULL, 0, 0), 0);
+            REQUIRE_EQ(call_form(form, file, page + 1, (size_t)SSIZE_MAX + 1, 0), -EINVAL);
+            if (!form_has_offset(form))
+                continue;
+            REQUIRE_EQ(call_form(form, file, page + 1, 1, -1), -EINVAL);
+            REQUIRE_EQ(call_form(form, file, page + 1, 0, -1), -EINVAL);
+            REQUIRE_EQ(call_form(form, file, page + 1, 1, INT64_MAX), -EINVAL);
+            REQUIRE_EQ(call_form(form, file, page + 1, 2, INT64_MAX - 1), -EINVAL);
+            REQUIRE_EQ(call_form(form, file, page + 1, 0, INT64_MAX), 0);
+            if (form_reads(form))
+                REQUIRE_EQ(call_form(form, file, page + 1, 1, INT64_MAX - 1), 0);
+            else
+                REQUIRE_EQ(call_form(form, file, page + 1, 1, INT64_MAX - 1), -EFBIG);
+        }
+        EXPECT(aio_file_seek(file, 0, SEEK_CUR), 0);
+        close_file(file);
+    }
+    REQUIRE_EQ(log_count(&log), 0);
+    disk_check_pattern("file", 0, 5000, 1);
+    REQUIRE_EQ(disk_size("file"), 5000);
+    free(page);
+}
+END_TEST
+
+/* --- any offset, any length, any memory ----------------------------------------------------- */
+
+/* A file and the array of bytes that it is to be like. */
+struct twin {
+    struct aio_file *file;
+    char bytes[16 * PAGE];
+    off_t size;
+    off_t cursor;
+};
+
+static void twin_check(const struct twin *twin)
+{
+    char *found = page_alloc(sizeof(twin->bytes));
+
+    REQUIRE_EQ(disk_size("file"), twin->size);
+    disk_read("file", found, (uint64_t)twin->size, 0);
+    REQUIRE(memcmp(found, twin->bytes, (size_t)twin->size) == 0);
+    free(found);
+}
+
+static off_t place_of(const struct twin *twin, enum form form, off_t offset)
+{
+    if (form == FORM_APPEND || form == FORM_APPENDV)
+        return twin->size;
+    return form_has_offset(form) ? offset : twin->cursor;
+}
+
+/* One call, its result, its bytes: what was asked for, and not one beside. */
+static void twin_call(struct twin *twin, enum form form, char *memory, size_t length, off_t offset,
+                      uint64_t seed)
+{
+    off_t place = place_of(twin, form, offset);
+    off_t expected = (off_t)length;
+
+    REQUIRE((size_t)place + length <= sizeof(twin->bytes));
+    memset(memory - 1, 0x5a, length + 2);
+    if (form_reads(form)) {
+        if (place + expected > twin->size)
+            expected = place < twin->size ? twin->size - place : 0;
+    } else {
+        pattern_fill(memory, length, 0, seed);
+        memcpy(twin->bytes + place, memory, length);
+        if (place + expected > twin->size && length > 0)
+            twin->size = place + expected;
+    }
+    REQUIRE_EQ(call_form(form, twin->file, memory, length, offset), expected);
+    if (form_reads(form))
+        REQUIRE(memcmp(memory, twin->bytes + place, (size_t)expected) == 0);
+    REQUIRE(memory[-1] == 0x5a && memory[length] == 0x5a);
+    if (!form_has_offset(form) && form != FORM_APPEND && form != FORM_APPENDV)
+        twin->cursor = place + expected;
+    EXPECT(aio_file_seek(twin->file, 0, SEEK_CUR), twin->cursor);
+}
+
+/* What AIO_UNALIGNED_REJECT refuses is done without it, and so that others see it. */
+START_TEST(every_form_takes_any_place_and_memory)
+{
+    static const off_t offsets[] = {0, 1, 100, 511, 512, 4095, 4096, 4097, 8191, 12288, 20000};
+    static const size_t lengths[] = {1, 2, 100, 511, 512, 4095, 4096, 4097, 8192, 10001};
+    static const unsigned shifts[] = {0, 1, 2, 3, 8, 511};
+    struct twin twin = {.size = 5 * PAGE + 7};
+    char *room = page_alloc(8 * PAGE);
+    uint64_t seed = 1;
+
+    make_file("file", (uint64_t)twin.size, 1);
+    pattern_fill(twin.bytes, (uint64_t)twin.size, 0, 1);
+    EXPECT(aio_file_open(scratch_path("file"), O_RDWR, 0, NULL, &twin.file), 0);
+    for (enum form form = 0; form < FORMS; form++)
+        for (size_t which = 0; which < COUNT(offsets) * COUNT(lengths); which++) {
+            off_t offset = offsets[which % COUNT(offsets)];
+            size_t length = lengths[which / COUNT(offsets)];
+            unsigned shift = shifts[seed % COUNT(shifts)];
+
+            twin.cursor = offset;
+            EXPECT(aio_file_seek(twin.file, offset, SEEK_SET), offset);
+            twin_call(&twin, form, room + PAGE + shift, length, offset, ++seed);
+            if (which % 8 == 0)
+                twin_check(&twin);
+            if (twin.size > 8 * PAGE) {
+                EXPECT(aio_file_truncate(twin.file, 5 * PAGE + 7), 0);
+                memset(twin.bytes + 5 * PAGE + 7, 0, sizeof(twin.bytes) - 5 * PAGE - 7);
+                twin.size = 5 * PAGE + 7;
+            }
+            if (which % 32 == 0)
+                EXPECT(aio_file_sync(twin.file), 0);
+        }
+    twin_check(&twin);
+    close_file(twin.file);
+    twin_check(&twin);
+    free(room);
+}
+END_TEST
+
+/* A write that does not fit leaves what lies beside it in its block, and zeros where nothing was,
+ * and the size exact. */
+START_TEST(a_hole_before_an_unaligned_write_reads_as_zeros)
+{
+    struct aio_file *file = open_direct("file");
+    char *bytes = pattern_alloc(3 * PAGE, 0, 1);
+
+    EXPECT(aio_file_pwrite(file, bytes + 5, 3, 5), 3);
+    REQUIRE_EQ(disk_size("file"), 8);
+    EXPECT(aio_file_pwrite(file, bytes, 1, 3 * PAGE + 1), 1);
+    REQUIRE_EQ(disk_size("file"), 3 * PAGE + 2);
+    disk_check_zeros("file", 0, 5);
+    disk_check_pattern("file", 5, 3, 1);
+    disk_check_zeros("file", 8, 3 * PAGE + 1 - 8);
+    EXPECT(aio_file_pwrite(file, bytes + PAGE, PAGE, PAGE), PAGE);
+    EXPECT(aio_file_pread(file, bytes, 3 * PAGE, 0), 3 * PAGE);
+    zeros_check(bytes, 5);
+    zeros_check(bytes + 8, PAGE - 8);
+    pattern_check(bytes + PAGE, PAGE, PAGE, 1);
+    zeros_check(bytes + 2 * PAGE, PAGE);
+    close_file(file);
+    free(bytes);
 }
 END_TEST
 
@@ -732,8 +1023,8 @@ START_TEST(vectors_are_checked)
 {
     struct aio_file *file = open_direct("file");
     char *page = page_alloc(PAGE);
-    struct iovec *iov = calloc(IOV_MAX + 1, sizeof(*iov));
-    static const int bad_counts[] = {-1, INT_MIN, IOV_MAX + 1, INT_MAX};
+    struct iovec iov[2] = {{page, (size_t)SSIZE_MAX / PAGE * PAGE}, {page, PAGE}};
+    static const int bad_counts[] = {-1, INT_MIN};
     off_t where = 5;
 
     for (size_t index = 0; index < COUNT(bad_counts); index++) {
@@ -744,19 +1035,66 @@ START_TEST(vectors_are_checked)
         EXPECT(aio_file_appendv(file, iov, bad_counts[index], &where), -EINVAL);
     }
     EXPECT(aio_file_pwritev(file, NULL, 1, 0), -EINVAL);
+    EXPECT(aio_file_preadv(file, NULL, INT_MAX, 0), -EINVAL);
     EXPECT(aio_file_pwritev(file, NULL, 0, 0), 0);
-    EXPECT(aio_file_preadv(file, iov, IOV_MAX, 0), 0);
-    /* As many as there may be. */
-    for (unsigned index = 0; index < IOV_MAX; index++)
-        iov[index] = (struct iovec){page, PAGE};
-    EXPECT(aio_file_pwritev(file, iov, IOV_MAX, 0), (int64_t)IOV_MAX * PAGE);
+    EXPECT(aio_file_appendv(file, NULL, 1, &where), -EINVAL);
     /* A sum above the largest number. */
-    iov[0].iov_len = (size_t)SSIZE_MAX / PAGE * PAGE;
     EXPECT(aio_file_pwritev(file, iov, 2, 0), -EINVAL);
+    EXPECT(aio_file_preadv(file, iov, 2, 0), -EINVAL);
+    EXPECT(aio_file_appendv(file, iov, 2, &where), -EINVAL);
     REQUIRE_EQ(where, 5);
+    REQUIRE_EQ(disk_size("file"), 0);
     close_file(file);
     free(page);
-    free(iov);
+}
+END_TEST
+
+/* As many vectors as one system call takes, one more, many more. */
+START_TEST(any_number_of_vectors_is_taken)
+{
+    static const unsigned counts[] = {IOV_MAX, IOV_MAX + 1, 3 * IOV_MAX + 5};
+    static const unsigned lengths[] = {PAGE, 7};
+    char *page = pattern_alloc(PAGE, 0, 1);
+    char *found = page_alloc((uint64_t)(3 * IOV_MAX + 5) * PAGE);
+    struct iovec *out = calloc(3 * IOV_MAX + 5, sizeof(*out));
+    struct iovec *in = calloc(3 * IOV_MAX + 5, sizeof(*in));
+
+    for (unsigned which = 0; which < COUNT(counts) * COUNT(lengths) * 2; which++) {
+        unsigned count = counts[which % COUNT(counts)];
+        unsigned length = lengths[which / COUNT(counts) % COUNT(lengths)];
+        struct aio_file *file =
+            which < COUNT(counts) * COUNT(lengths) ? open_direct("file") : open_cached("file");
+        int64_t total = (int64_t)count * length;
+        off_t where = 0;
+
+        for (unsigned index = 0; index < count; index++) {
+            out[index] = (struct iovec){page, length};
+            in[index] = (struct iovec){found + (uint64_t)index * length, length};
+        }
+        EXPECT(aio_file_preadv(file, in, (int)count, 0), 0);
+        EXPECT(aio_file_pwritev(file, out, (int)count, 0), total);
+        EXPECT(aio_file_appendv(file, out, (int)count, &where), total);
+        REQUIRE_EQ(where, total);
+        EXPECT(aio_file_seek(file, total, SEEK_SET), total);
+        EXPECT(aio_file_writev(file, out, (int)count), total);
+        REQUIRE_EQ(disk_size("file"), 2 * total);
+        for (unsigned round = 0; round < 3; round++) {
+            memset(found, 0, (size_t)total);
+            if (round == 0)
+                EXPECT(aio_file_preadv(file, in, (int)count, total), total);
+            else if (round == 1)
+                disk_read("file", found, (uint64_t)total, 0);
+            else
+                disk_read("file", found, (uint64_t)total, (uint64_t)total);
+            for (unsigned index = 0; index < count; index++)
+                pattern_check(found + (uint64_t)index * length, length, 0, 1);
+        }
+        close_file(file);
+    }
+    free(page);
+    free(found);
+    free(out);
+    free(in);
 }
 END_TEST
 
@@ -1048,7 +1386,8 @@ START_TEST(info_tells_what_was_granted_and_counts)
 
     EXPECT(aio_file_write(file, page, 2 * PAGE), 2 * PAGE);
     EXPECT(aio_file_append(file, page, PAGE, NULL), PAGE);
-    EXPECT(aio_file_pwrite(file, page, 1, 0), -EINVAL);
+    EXPECT(aio_file_pwrite(file, NULL, 1, 0), -EINVAL);
+    EXPECT(aio_file_pwrite(file, page, 1, 0), 1);
     EXPECT(aio_file_pread(file, page, PAGE, 0), PAGE);
     EXPECT(aio_file_pread(file, page, PAGE, 10 * PAGE), 0);
     EXPECT(aio_file_sync(file), 0);
@@ -1058,11 +1397,14 @@ START_TEST(info_tells_what_was_granted_and_counts)
     REQUIRE_EQ(info.engine, test_engine);
     REQUIRE(info.memory_alignment >= 1 && info.memory_alignment <= info.required_alignment);
     REQUIRE(info.required_alignment >= 512 && info.required_alignment <= info.preferred_alignment);
+    REQUIRE(info.read_alignment >= 1 && info.read_alignment <= info.required_alignment);
     REQUIRE_EQ(info.direct_alignment, info.preferred_alignment);
+    REQUIRE(info.atomic_write_min <= info.atomic_write_max);
+    REQUIRE((info.atomic_write_min == 0) == (info.atomic_write_segments == 0));
     REQUIRE_EQ(info.reads, 2);
     REQUIRE_EQ(info.bytes_read, PAGE);
-    REQUIRE_EQ(info.writes, 2);
-    REQUIRE_EQ(info.bytes_written, 3 * PAGE);
+    REQUIRE_EQ(info.writes, 3);
+    REQUIRE_EQ(info.bytes_written, 3 * PAGE + 1);
     REQUIRE_EQ(info.syncs, 1);
     REQUIRE_EQ(info.sync_error, 0);
     REQUIRE_EQ(info.inflight, 0);
@@ -1070,8 +1412,165 @@ START_TEST(info_tells_what_was_granted_and_counts)
     REQUIRE_EQ(info.direct_granted, AIO_DIRECT_OFF);
     REQUIRE(info.memory_alignment == 1 && info.required_alignment == 1);
     REQUIRE(info.preferred_alignment == 1 && info.direct_alignment == 1);
+    REQUIRE_EQ(info.read_alignment, 1);
     close_file(file);
     close_file(cached);
+    free(page);
+}
+END_TEST
+
+START_TEST(info_tells_the_alignments_asked_for)
+{
+    struct aio_file_options options = file_options();
+    struct aio_file_info info = {.size = sizeof(info)};
+    struct log_kept log = LOG_KEPT_INIT;
+    char *room = page_alloc(2 * PAGE);
+    struct aio_file *file;
+
+    options.alignment = 65536;
+    options.memory_alignment = 4096;
+    options.unaligned = AIO_UNALIGNED_REJECT;
+    options.log = log_keep;
+    options.log_context = &log;
+    EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_CREAT, 0600, &options, &file), 0);
+    EXPECT(aio_file_info(file, &info), 0);
+    REQUIRE_EQ(info.direct_alignment, 65536);
+    REQUIRE_EQ(info.memory_alignment, 4096);
+    REQUIRE(info.required_alignment <= 4096); /* the file's own */
+    EXPECT(aio_file_pwrite(file, room, PAGE, 0), -EINVAL);
+    REQUIRE(log_has(&log, "65536"));
+    EXPECT(aio_file_pread(file, room + 512, PAGE, 0), -EINVAL);
+    REQUIRE(log_has(&log, "memory") && log_has(&log, "4096"));
+    close_file(file);
+    free(room);
+}
+END_TEST
+
+/* Transfers of a file by road: reads and writes, directly, of these through bounce buffers, through
+ * the page cache. */
+struct roads {
+    uint64_t direct[2];
+    uint64_t bounced[2];
+    uint64_t cached[2];
+};
+
+#define EXPECT_ROADS(file, roads)                                                                  \
+    do {                                                                                           \
+        struct aio_file_info now = {.size = sizeof(now)};                                          \
+        EXPECT(aio_file_info(file, &now), 0);                                                      \
+        REQUIRE_EQ(now.direct_reads, (roads).direct[0]);                                           \
+        REQUIRE_EQ(now.direct_writes, (roads).direct[1]);                                          \
+        REQUIRE_EQ(now.bounced_reads, (roads).bounced[0]);                                         \
+        REQUIRE_EQ(now.bounced_writes, (roads).bounced[1]);                                        \
+        REQUIRE_EQ(now.cached_reads, (roads).cached[0]);                                           \
+        REQUIRE_EQ(now.cached_writes, (roads).cached[1]);                                          \
+    } while (0)
+
+/* A transfer, blocking or submitted. */
+static int64_t transfer(struct aio_file *file, struct aio_op op, bool submitted)
+{
+    op.file = file;
+    return submitted ? run_op(aio_file_queue(file), &op).result : CALL(aio_file_execute(file, &op));
+}
+
+START_TEST(info_counts_by_road)
+{
+    struct aio_file *file = open_direct("file");
+    char *page = pattern_alloc(3 * PAGE, 0, 1);
+    struct roads roads = {0};
+
+    for (unsigned submitted = 0; submitted < 2; submitted++) {
+        REQUIRE_EQ(transfer(file, op_write(NULL, page, 2 * PAGE, 0), submitted), 2 * PAGE);
+        roads.direct[1]++;
+        REQUIRE_EQ(transfer(file, op_append(NULL, page, PAGE), submitted), PAGE);
+        roads.direct[1]++;
+        REQUIRE_EQ(transfer(file, op_read(NULL, page, PAGE, 0), submitted), PAGE);
+        REQUIRE_EQ(transfer(file, op_read(NULL, page, PAGE, 9 * PAGE), submitted), 0);
+        roads.direct[0] += 2;
+        EXPECT_ROADS(file, roads);
+        /* Memory that does not fit; what is to be read that does not. A bounced one is direct. */
+        REQUIRE_EQ(transfer(file, op_write(NULL, page + 1, PAGE, PAGE), submitted), PAGE);
+        roads.direct[1]++;
+        roads.bounced[1]++;
+        REQUIRE_EQ(transfer(file, op_read(NULL, page + 1, PAGE, 0), submitted), PAGE);
+        REQUIRE_EQ(transfer(file, op_read(NULL, page, 10, 3), submitted), 10);
+        roads.direct[0] += 2;
+        roads.bounced[0] += 2;
+        EXPECT_ROADS(file, roads);
+        /* What is written by the page cache is read from there, until the next sync. */
+        REQUIRE_EQ(transfer(file, op_write(NULL, page, 10, 3), submitted), 10);
+        roads.cached[1]++;
+        REQUIRE_EQ(transfer(file, op_read(NULL, page, PAGE, 0), submitted), PAGE);
+        roads.cached[0]++;
+        REQUIRE_EQ(transfer(file, op_read(NULL, page, PAGE, PAGE), submitted), PAGE);
+        roads.direct[0]++;
+        EXPECT_ROADS(file, roads);
+        EXPECT(aio_file_sync(file), 0);
+        REQUIRE_EQ(transfer(file, op_read(NULL, page, PAGE, 0), submitted), PAGE);
+        roads.direct[0]++;
+        EXPECT_ROADS(file, roads);
+        /* What is refused has begun nothing. */
+        EXPECT(aio_file_pread(file, page, PAGE, -1), -EINVAL);
+        EXPECT(aio_file_pwrite(file, NULL, PAGE, 0), -EINVAL);
+        EXPECT_ROADS(file, roads);
+    }
+    close_file(file);
+    free(page);
+}
+END_TEST
+
+/* At the cursor a transfer may have to begin again, or fail: neither may count as something else.
+ */
+START_TEST(info_counts_by_road_at_the_cursor_too)
+{
+    struct rig rig = rig_open(4, 0);
+    char *page = pattern_alloc(3 * PAGE, 0, 1);
+    struct roads roads = {0};
+
+    EXPECT(aio_file_write(rig.file, page, 2 * PAGE), 2 * PAGE);
+    roads.direct[1]++;
+    EXPECT(aio_file_write(rig.file, page, 10), 10);
+    roads.cached[1]++;
+    EXPECT_ROADS(rig.file, roads);
+    EXPECT(aio_file_sync(rig.file), 0);
+    EXPECT(aio_file_seek(rig.file, 1, SEEK_SET), 1);
+    EXPECT(aio_file_read(rig.file, page, 10), 10);
+    roads.direct[0]++;
+    roads.bounced[0]++;
+    EXPECT_ROADS(rig.file, roads);
+    fault_add(rig.fault, (struct fault_rule){FAULT_RESULT, FAULT_READS, .value = -EIO});
+    EXPECT(aio_file_read(rig.file, page, 10), -EIO);
+    roads.direct[0]++;
+    roads.bounced[0]++;
+    EXPECT_ROADS(rig.file, roads);
+    fault_clear(rig.fault);
+    fault_add(rig.fault, (struct fault_rule){FAULT_RESULT, FAULT_WRITES, .value = -EIO});
+    EXPECT(aio_file_write(rig.file, page, 10), -EIO);
+    roads.cached[1]++;
+    EXPECT_ROADS(rig.file, roads);
+    rig_close(&rig);
+    free(page);
+}
+END_TEST
+
+START_TEST(a_file_that_is_not_direct_counts_all_as_cached)
+{
+    struct aio_file *file = open_cached("file");
+    char *page = pattern_alloc(3 * PAGE, 0, 1);
+    struct roads roads = {0};
+
+    for (unsigned submitted = 0; submitted < 2; submitted++) {
+        REQUIRE_EQ(transfer(file, op_write(NULL, page, PAGE, 0), submitted), PAGE);
+        REQUIRE_EQ(transfer(file, op_write(NULL, page + 1, 7, 3), submitted), 7);
+        REQUIRE_EQ(transfer(file, op_write(NULL, page + 1, 0, 3), submitted), 0);
+        roads.cached[1] += 3;
+        REQUIRE_EQ(transfer(file, op_read(NULL, page, PAGE, 0), submitted), PAGE);
+        REQUIRE_EQ(transfer(file, op_read(NULL, page + 1, 7, 3), submitted), 7);
+        REQUIRE_EQ(transfer(file, op_read(NULL, page + 1, 0, 3), submitted), 0);
+        roads.cached[0] += 3;
+        EXPECT_ROADS(file, roads);
+    }
+    close_file(file);
     free(page);
 }
 END_TEST
@@ -1204,18 +1703,35 @@ START_TEST(execute_does_what_the_opcode_says)
         {{.opcode = AIO_OP_TRUNCATE, .offset = 2 * PAGE}, 0},
         {{.opcode = AIO_OP_NOP, .flags = AIO_OP_WAITED}, 0},
         {{.opcode = AIO_OP_TRUNCATE, .offset = -1}, -EINVAL},
-        {{.opcode = AIO_OP_ALLOCATE}, -EOPNOTSUPP},
+        {{.opcode = AIO_OP_ALLOCATE}, -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE, .len = 1, .offset = -1}, -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE, .len = UINT64_MAX}, -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE, .len = 1, .offset = INT64_MAX}, -EFBIG},
+        {{.opcode = AIO_OP_ALLOCATE, .len = 1, .mode = AIO_ALLOCATE_WRITE_ZEROS | 1}, -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE,
+          .offset = 100,
+          .len = PAGE,
+          .mode = AIO_ALLOCATE_WRITE_ZEROS,
+          .flags = AIO_OP_WAITED},
+         0},
+        {{.opcode = AIO_OP_SYNC, .flags = AIO_OP_DRAIN}, 0},
+        {{.opcode = AIO_OP_WRITE, .flags = AIO_OP_DSYNC, .buf = page, .len = 100}, 100},
+        {{.opcode = AIO_OP_APPENDV, .flags = AIO_OP_DSYNC, .iov = &iov, .len = 1}, PAGE},
+        {{.opcode = AIO_OP_TRUNCATE, .offset = 2 * PAGE}, 0},
         {{.opcode = 11}, -EINVAL},
         {{.opcode = AIO_OP_NOP, .flags = 1U << 7}, -EINVAL},
-        {{.opcode = AIO_OP_NOP, .reserved1 = 1}, -EINVAL},
+        {{.opcode = AIO_OP_NOP, .mode = 1}, -EINVAL},
         {{.opcode = AIO_OP_NOP, .reserved2 = {0, 1, 0}}, -EINVAL},
         {{.opcode = AIO_OP_NOP, .on_complete = never_called}, -EINVAL},
         {{.opcode = AIO_OP_NOP, .file = other}, -EINVAL},
-        {{.opcode = AIO_OP_NOP, .flags = AIO_OP_DSYNC}, -EOPNOTSUPP},
+        {{.opcode = AIO_OP_NOP, .flags = AIO_OP_DSYNC}, -EINVAL},
+        {{.opcode = AIO_OP_READ, .flags = AIO_OP_DSYNC, .buf = page, .len = PAGE}, -EINVAL},
+        {{.opcode = AIO_OP_WRITE, .flags = AIO_OP_DRAIN, .buf = page, .len = PAGE}, -EINVAL},
+        {{.opcode = AIO_OP_WRITE, .mode = 1, .buf = page, .len = PAGE}, -EINVAL},
         {{.opcode = AIO_OP_NOP, .flags = AIO_OP_LINK}, -EOPNOTSUPP},
         {{.opcode = AIO_OP_NOP, .priority = 1}, -EOPNOTSUPP},
         {{.opcode = AIO_OP_NOP, .deadline = 1}, -EOPNOTSUPP},
-        {op_read(file, page, 1, 0), -EINVAL},
+        {op_read(file, page + 1, 1, 7), 1},
         {op_read(file, page, PAGE, -1), -EINVAL},
     };
 
@@ -1226,7 +1742,9 @@ START_TEST(execute_does_what_the_opcode_says)
     }
     EXPECT(aio_file_seek(file, 0, SEEK_CUR), 0);
     REQUIRE_EQ(disk_size("file"), 2 * PAGE);
-    disk_check_pattern("file", 0, 2 * PAGE, 1);
+    disk_check_pattern("file", 0, 100, 1);
+    disk_check_zeros("file", 100, PAGE);
+    disk_check_pattern("file", PAGE + 100, PAGE - 100, 1);
     close_file(file);
     close_file(other);
     free(page);
@@ -1439,15 +1957,16 @@ START_TEST(the_log_is_told_with_no_lock_held)
     struct aio_file *file;
     char *page = page_alloc(PAGE);
 
+    options.unaligned = AIO_UNALIGNED_REJECT;
     options.log = nosy;
     options.log_context = &log;
     make_file("file", 5000, 1);
     EXPECT(aio_file_open(scratch_path("file"), O_RDWR, 0, &options, &file), 0);
     log.file = file;
     for (enum form form = 0; form < FORMS; form++) {
-        CALL(aio_file_seek(file, 512, SEEK_SET));
+        CALL(aio_file_seek(file, 100, SEEK_SET));
         REQUIRE_EQ(call_form(form, file, page, 100, 0), -EINVAL);
-        REQUIRE_EQ(call_form(form, file, page, PAGE, 512), -EINVAL);
+        REQUIRE_EQ(call_form(form, file, page, PAGE, 100), -EINVAL);
         REQUIRE_EQ(log.asked, 2 * form + 2);
     }
     log.file = NULL;
@@ -1463,17 +1982,23 @@ static Suite *file_suite(void)
     ADD_TESTS(suite, "open", options_are_checked, no_options_mean_the_defaults,
               paths_are_refused_as_the_table_says, flags_of_open_are_in_force,
               files_are_made_and_cut_as_open_does, a_file_system_without_direct_io_is_told_of,
-              adopt_takes_the_descriptor_over, adopt_leaves_what_it_refuses);
+              strict_refuses_what_is_only_called_direct, adopt_takes_the_descriptor_over,
+              adopt_leaves_what_it_refuses, adopt_keeps_the_append_mode);
     ADD_TESTS(suite, "transfers", every_form_moves_its_bytes, offsets_have_64_bits,
               a_cached_file_takes_any_length, a_read_is_short_only_at_the_end,
               more_than_one_system_call_can_move_is_moved);
     ADD_TESTS(suite, "bad input", every_form_checks_its_memory, every_form_checks_its_place,
-              every_form_checks_the_direction, vectors_are_checked, null_is_refused_everywhere);
+              every_form_checks_its_numbers, every_form_checks_the_direction, vectors_are_checked,
+              null_is_refused_everywhere);
+    ADD_TESTS(suite, "unaligned", every_form_takes_any_place_and_memory,
+              a_hole_before_an_unaligned_write_reads_as_zeros, any_number_of_vectors_is_taken);
     ADD_TESTS(suite, "cursor", seek_goes_where_the_table_says, the_cursor_ends_where_offsets_end,
               readers_at_one_cursor_see_each_page_once);
     ADD_TESTS(suite, "append", appends_never_overlap, appends_go_to_where_the_file_ends_now,
               an_append_goes_behind_those_in_flight);
     ADD_TESTS(suite, "looking", info_tells_what_was_granted_and_counts,
+              info_tells_the_alignments_asked_for, info_counts_by_road,
+              info_counts_by_road_at_the_cursor_too, a_file_that_is_not_direct_counts_all_as_cached,
               info_of_another_version_is_cut, size_and_stat_ask_the_kernel,
               inflight_counts_submitted_operations);
     ADD_TESTS(suite, "truncate", truncate_sets_any_size, what_was_cut_off_reads_as_zeros);

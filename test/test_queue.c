@@ -319,6 +319,7 @@ struct subjects {
     struct aio_file *file;
     struct aio_file *reading; /* not open for writing */
     struct aio_file *writing; /* not open for reading */
+    struct aio_file *strict;  /* rejects what is not aligned; of two pages */
     char *page;
     struct iovec *iov;
 };
@@ -355,7 +356,7 @@ static unsigned refusals_of_fields(const struct subjects *subjects, struct refus
     SPOIL(opcode = 255, -EINVAL);
     SPOIL(reserved0[0] = 1, -EINVAL);
     SPOIL(reserved0[2] = 1, -EINVAL);
-    SPOIL(reserved1 = 1, -EINVAL);
+    SPOIL(mode = 1, -EINVAL);
     SPOIL(reserved2[0] = 1, -EINVAL);
     SPOIL(reserved2[2] = UINT64_C(1) << 63, -EINVAL);
     SPOIL(flags = 1U << 7, -EINVAL);
@@ -369,24 +370,76 @@ static unsigned refusals_of_fields(const struct subjects *subjects, struct refus
     SPOIL(offset = INT64_MIN, -EINVAL);
     SPOIL(len = UINT64_MAX, -EINVAL);
     SPOIL(len = (uint64_t)SSIZE_MAX + 1, -EINVAL);
-    SPOIL(offset = 1, -EINVAL);
-    SPOIL(offset = 2048, -EINVAL);
-    SPOIL(len = 1, -EINVAL);
-    SPOIL(len = 4095, -EINVAL);
-    SPOIL(buf = subjects->page + 1, -EINVAL);
     SPOIL(priority = 1, -EOPNOTSUPP);
     SPOIL(deadline = 1, -EOPNOTSUPP);
-    SPOIL(flags = AIO_OP_DSYNC, -EOPNOTSUPP);
+    SPOIL(flags = AIO_OP_DSYNC, -EINVAL); /* it writes nothing */
     SPOIL(flags = AIO_OP_NOWAIT, -EOPNOTSUPP);
     SPOIL(flags = AIO_OP_HIPRI, -EOPNOTSUPP);
     SPOIL(flags = AIO_OP_ATOMIC, -EOPNOTSUPP);
-    SPOIL(flags = AIO_OP_DRAIN, -EOPNOTSUPP);
+    SPOIL(flags = AIO_OP_DRAIN, -EINVAL); /* it is no sync */
     SPOIL(flags = AIO_OP_LINK, -EOPNOTSUPP);
     SPOIL(flags = AIO_OP_LINK | AIO_OP_WAITED, -EOPNOTSUPP);
-    SPOIL(opcode = AIO_OP_TRUNCATE, -EOPNOTSUPP);
-    SPOIL(opcode = AIO_OP_ALLOCATE, -EOPNOTSUPP);
+    SPOIL(flags = AIO_OP_DSYNC | AIO_OP_NOWAIT, -EOPNOTSUPP);
     SPOIL(file = subjects->writing, -EBADF);
     return count;
+}
+
+/* What AIO_UNALIGNED_REJECT refuses, and nothing else does. */
+static unsigned refusals_of_places(const struct subjects *subjects, struct refusal *lines)
+{
+    struct aio_file *strict = subjects->strict;
+    struct iovec *iov = subjects->iov;
+    char *page = subjects->page;
+    const struct refusal places[] = {
+        {op_read(strict, page, PAGE, 1), -EINVAL},
+        {op_read(strict, page, PAGE, 100), -EINVAL},
+        {op_read(strict, page, 1, 0), -EINVAL},
+        {op_read(strict, page, 4095, 0), -EINVAL},
+        {op_read(strict, page + 1, PAGE, 0), -EINVAL},
+        {op_write(strict, page, PAGE, 1), -EINVAL},
+        {op_write(strict, page, PAGE, 100), -EINVAL},
+        {op_write(strict, page, 1, 0), -EINVAL},
+        {op_write(strict, page, 4095, 0), -EINVAL},
+        {op_write(strict, page + 1, PAGE, 0), -EINVAL},
+        {op_append(strict, page, 100), -EINVAL},
+        {op_append(strict, page + 1, PAGE), -EINVAL},
+        {op_vectors(AIO_OP_WRITEV, strict, iov, 1, 100), -EINVAL},
+        {op_vectors(AIO_OP_WRITEV, strict, iov + 3, 1, 0), -EINVAL}, /* its length */
+        {op_vectors(AIO_OP_WRITEV, strict, iov + 4, 1, 0), -EINVAL}, /* its place */
+        {op_vectors(AIO_OP_READV, strict, iov + 4, 1, 0), -EINVAL},
+        {op_vectors(AIO_OP_APPENDV, strict, iov + 3, 1, 0), -EINVAL},
+    };
+
+    memcpy(lines, places, sizeof(places));
+    return COUNT(places);
+}
+
+/* Truncates and allocations. */
+static unsigned refusals_of_space(const struct subjects *subjects, struct refusal *lines)
+{
+    struct aio_file *file = subjects->file;
+    struct aio_file *reading = subjects->reading;
+    const struct refusal spaces[] = {
+        {{.opcode = AIO_OP_TRUNCATE, .file = file, .offset = -1}, -EINVAL},
+        {{.opcode = AIO_OP_TRUNCATE, .file = file, .offset = INT64_MIN}, -EINVAL},
+        {{.opcode = AIO_OP_TRUNCATE, .file = reading}, -EINVAL},
+        {{.opcode = AIO_OP_TRUNCATE}, -EINVAL},
+        {{.opcode = AIO_OP_TRUNCATE, .file = file, .mode = 1}, -EINVAL},
+        {{.opcode = AIO_OP_TRUNCATE, .file = file, .flags = AIO_OP_DSYNC}, -EINVAL},
+        {{.opcode = AIO_OP_TRUNCATE, .file = file, .flags = AIO_OP_DRAIN}, -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE, .file = file}, -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE, .file = file, .len = 1, .offset = -1}, -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE, .file = file, .len = UINT64_MAX}, -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE, .file = file, .len = PAGE, .offset = INT64_MAX}, -EFBIG},
+        {{.opcode = AIO_OP_ALLOCATE, .file = reading, .len = 1}, -EBADF},
+        {{.opcode = AIO_OP_ALLOCATE, .len = 1}, -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE, .file = file, .len = 1, .mode = AIO_ALLOCATE_WRITE_ZEROS | 2},
+         -EINVAL},
+        {{.opcode = AIO_OP_ALLOCATE, .file = file, .len = 1, .flags = AIO_OP_LINK}, -EOPNOTSUPP},
+    };
+
+    memcpy(lines, spaces, sizeof(spaces));
+    return COUNT(spaces);
 }
 
 static unsigned refusals_of_forms(const struct subjects *subjects, struct refusal *lines)
@@ -401,14 +454,11 @@ static unsigned refusals_of_forms(const struct subjects *subjects, struct refusa
         {op_vectors(AIO_OP_APPENDV, reading, iov, 1, 0), -EBADF},
         {op_vectors(AIO_OP_READV, subjects->writing, iov, 1, 0), -EBADF},
         {op_vectors(AIO_OP_READV, file, NULL, 1, 0), -EINVAL},
-        {op_vectors(AIO_OP_READV, file, iov, IOV_MAX + 1, 0), -EINVAL},
+        {op_vectors(AIO_OP_READV, file, iov, (uint64_t)INT32_MAX + 1, 0), -EINVAL},
         {op_vectors(AIO_OP_WRITEV, file, iov, UINT64_MAX, 0), -EINVAL},
-        {op_vectors(AIO_OP_WRITEV, file, iov, 1, 512), -EINVAL},
         {op_vectors(AIO_OP_WRITEV, file, iov, 1, -4096), -EINVAL},
         {op_vectors(AIO_OP_WRITEV, file, iov, 2, 0), -EINVAL},     /* the sum is too large */
         {op_vectors(AIO_OP_WRITEV, file, iov + 2, 1, 0), -EINVAL}, /* no memory */
-        {op_vectors(AIO_OP_WRITEV, file, iov + 3, 1, 0), -EINVAL}, /* its length */
-        {op_vectors(AIO_OP_WRITEV, file, iov + 4, 1, 0), -EINVAL}, /* its place */
         {op_write(NULL, subjects->page, PAGE, 0), -EINVAL},
         {op_sync(NULL), -EINVAL},
         {{.opcode = AIO_OP_READ,
@@ -433,7 +483,10 @@ static struct subjects subjects_open(void)
     subjects.page = page_alloc(2 * PAGE);
     EXPECT(aio_file_open(path, O_RDONLY, 0, &options, &subjects.reading), 0);
     EXPECT(aio_file_open(path, O_WRONLY, 0, &options, &subjects.writing), 0);
-    subjects.iov = calloc(IOV_MAX + 1, sizeof(struct iovec));
+    make_file("strict", 2 * PAGE, 1);
+    options.unaligned = AIO_UNALIGNED_REJECT;
+    EXPECT(aio_file_open(scratch_path("strict"), O_RDWR, 0, &options, &subjects.strict), 0);
+    subjects.iov = calloc(5, sizeof(struct iovec));
     subjects.iov[0] = (struct iovec){subjects.page, PAGE};
     subjects.iov[1] = (struct iovec){subjects.page, (size_t)SSIZE_MAX / PAGE * PAGE};
     subjects.iov[2] = (struct iovec){NULL, PAGE};
@@ -447,6 +500,7 @@ static void subjects_close(struct subjects *subjects)
     close_file(subjects->file);
     close_file(subjects->reading);
     close_file(subjects->writing);
+    close_file(subjects->strict);
     close_queue(subjects->queue);
     free(subjects->page);
     free(subjects->iov);
@@ -455,11 +509,14 @@ static void subjects_close(struct subjects *subjects)
 START_TEST(bad_operations_are_refused)
 {
     struct subjects subjects = subjects_open();
-    struct refusal lines[80];
+    struct refusal lines[120];
     unsigned count = refusals_of_fields(&subjects, lines);
     struct aio_queue_stats stats = {.size = sizeof(stats)};
 
     count += refusals_of_forms(&subjects, lines + count);
+    count += refusals_of_places(&subjects, lines + count);
+    count += refusals_of_space(&subjects, lines + count);
+    REQUIRE(count <= COUNT(lines));
     for (unsigned index = 0; index < count; index++) {
         aio_request_id id = 77;
         int64_t result;
@@ -475,7 +532,142 @@ START_TEST(bad_operations_are_refused)
     REQUIRE_EQ(stats.completed, 0);
     REQUIRE_EQ(stats.held, 0);
     REQUIRE_EQ(disk_size("file"), 0);
+    disk_check_pattern("strict", 0, 2 * PAGE, 1);
     subjects_close(&subjects);
+}
+END_TEST
+
+/* What only AIO_UNALIGNED_REJECT refuses is done by others. */
+START_TEST(any_place_and_memory_is_taken)
+{
+    static const uint64_t lengths[] = {1, 100, 4095, 4096, 4097, 20000};
+    static const int64_t offsets[] = {0, 1, 100, 512, 4095, 4096};
+    struct aio_queue *queue = open_queue(4, 0);
+    struct aio_file *file = open_direct("file");
+    char *room = page_alloc(8 * PAGE);
+    char *out = room + 1;
+    char *in = page_alloc(8 * PAGE);
+
+    for (unsigned which = 0; which < COUNT(lengths) * COUNT(offsets); which++) {
+        uint64_t length = lengths[which % COUNT(lengths)];
+        int64_t offset = offsets[which / COUNT(lengths)];
+        struct iovec vectors[3] = {{out, length / 2}, {NULL, 0}, {out + length / 2, 0}};
+        struct aio_op write = op_write(file, out, length, offset);
+        struct aio_op writev = op_vectors(AIO_OP_WRITEV, file, vectors, 3, offset + 30000);
+        struct aio_op append = op_append(file, out, length);
+        struct aio_op read = op_read(file, in + 3, length, offset);
+        struct aio_completion completion;
+
+        vectors[2].iov_len = length - length / 2;
+        pattern_fill(out, length, (uint64_t)offset, which);
+        completion = run_op(queue, &write);
+        REQUIRE(completion.result == (int64_t)length && completion.offset == offset);
+        REQUIRE_EQ(run_op(queue, &writev).result, length);
+        REQUIRE_EQ(disk_size("file"), offset + 30000 + (int64_t)length);
+        completion = run_op(queue, &append);
+        REQUIRE(completion.result == (int64_t)length);
+        REQUIRE_EQ(completion.offset, offset + 30000 + (int64_t)length);
+        REQUIRE_EQ(disk_size("file"), offset + 30000 + 2 * (int64_t)length);
+        REQUIRE_EQ(run_op(queue, &read).result, length);
+        REQUIRE(memcmp(in + 3, out, length) == 0);
+        disk_check_pattern("file", (uint64_t)offset, length, which);
+        disk_read("file", in, length, (uint64_t)offset + 30000);
+        REQUIRE(memcmp(in, out, length) == 0);
+        disk_read("file", in, length, (uint64_t)offset + 30000 + length);
+        REQUIRE(memcmp(in, out, length) == 0);
+        EXPECT(aio_file_truncate(file, 0), 0);
+    }
+    close_file(file);
+    close_queue(queue);
+    free(room);
+    free(in);
+}
+END_TEST
+
+START_TEST(any_number_of_vectors_is_taken)
+{
+    enum { VECTORS = 2 * IOV_MAX + 100 };
+    static const unsigned lengths[] = {PAGE, 3};
+    struct aio_queue *queue = open_queue(4, 0);
+    struct iovec *out = calloc(VECTORS, sizeof(*out));
+    struct iovec *in = calloc(VECTORS, sizeof(*in));
+    char *page = pattern_alloc(PAGE, 0, 1);
+    char *found = page_alloc((uint64_t)VECTORS * PAGE);
+
+    for (unsigned which = 0; which < COUNT(lengths); which++) {
+        struct aio_file *file = open_direct("file");
+        int64_t total = (int64_t)VECTORS * lengths[which];
+        struct aio_op write = op_vectors(AIO_OP_WRITEV, file, out, VECTORS, 0);
+        struct aio_op append = op_vectors(AIO_OP_APPENDV, file, out, VECTORS, 0);
+        struct aio_op read = op_vectors(AIO_OP_READV, file, in, VECTORS, total);
+
+        for (unsigned index = 0; index < VECTORS; index++) {
+            out[index] = (struct iovec){page, lengths[which]};
+            in[index] = (struct iovec){found + (uint64_t)index * lengths[which], lengths[which]};
+        }
+        REQUIRE_EQ(run_op(queue, &write).result, total);
+        REQUIRE_EQ(run_op(queue, &append).offset, total);
+        REQUIRE_EQ(disk_size("file"), 2 * total);
+        REQUIRE_EQ(run_op(queue, &read).result, total);
+        for (unsigned index = 0; index < VECTORS; index++)
+            pattern_check(in[index].iov_base, lengths[which], 0, 1);
+        disk_read("file", found, (uint64_t)total, 0);
+        for (unsigned index = 0; index < VECTORS; index++)
+            pattern_check(in[index].iov_base, lengths[which], 0, 1);
+        close_file(file);
+    }
+    close_queue(queue);
+    free(out);
+    free(in);
+    free(page);
+    free(found);
+}
+END_TEST
+
+/* Submitted truncates and allocations are done alone on their file: what was submitted before them
+ * comes before, what is submitted later comes later. */
+START_TEST(space_is_changed_between_writes)
+{
+    struct aio_queue *queue = open_queue(8, 0);
+    struct aio_file *file = open_direct("file");
+    char *bytes = pattern_alloc(4 * PAGE, 0, 1);
+    struct aio_op operations[] = {
+        op_write(file, bytes, 4 * PAGE, 0),
+        {.opcode = AIO_OP_TRUNCATE, .file = file, .offset = PAGE + 100},
+        op_append(file, bytes + PAGE + 100, 1000),
+        {.opcode = AIO_OP_ALLOCATE,
+         .file = file,
+         .offset = 4 * PAGE,
+         .len = 1,
+         .mode = AIO_ALLOCATE_WRITE_ZEROS},
+        op_append(file, bytes, PAGE),
+    };
+    struct aio_completion completions[5];
+
+    for (unsigned index = 0; index < 5; index++)
+        operations[index].context = &operations[index];
+    for (unsigned round = 0; round < 50; round++) {
+        EXPECT(aio_file_truncate(file, 0), 0);
+        EXPECT(aio_queue_submit(queue, operations, 5, NULL), 5);
+        EXPECT(aio_queue_reap(queue, completions, 5, 5, NULL), 5);
+        for (unsigned index = 0; index < 5; index++) {
+            const struct aio_op *op = completions[index].context;
+            bool space = op->opcode == AIO_OP_TRUNCATE || op->opcode == AIO_OP_ALLOCATE;
+
+            REQUIRE_EQ(completions[index].result, space ? 0 : (int64_t)op->len);
+            REQUIRE_EQ(completions[index].error, 0);
+            if (op == &operations[2])
+                REQUIRE_EQ(completions[index].offset, PAGE + 100);
+            if (op == &operations[4])
+                REQUIRE_EQ(completions[index].offset, 4 * PAGE + 1);
+        }
+        REQUIRE_EQ(disk_size("file"), 5 * PAGE + 1);
+        disk_check_pattern("file", 0, PAGE + 1100, 1);
+        disk_check_zeros("file", PAGE + 1100, 3 * PAGE + 1 - 1100);
+    }
+    close_file(file);
+    close_queue(queue);
+    free(bytes);
 }
 END_TEST
 
@@ -520,12 +712,15 @@ END_TEST
 START_TEST(a_batch_ends_before_the_first_bad_one)
 {
     struct aio_queue *queue = open_queue(8, 0);
-    struct aio_file *file = open_direct("file");
+    struct aio_file_options options = file_options();
+    struct aio_file *file;
     char *page = pattern_alloc(PAGE, 0, 1);
     struct aio_op operations[5];
     aio_request_id ids[5] = {0, 0, 77, 78, 79};
     struct aio_completion completions[5];
 
+    options.unaligned = AIO_UNALIGNED_REJECT;
+    EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_CREAT, 0600, &options, &file), 0);
     for (unsigned index = 0; index < 5; index++)
         operations[index] = op_write(file, page, PAGE, index * PAGE);
     operations[2].offset = 1;
@@ -538,6 +733,14 @@ START_TEST(a_batch_ends_before_the_first_bad_one)
     EXPECT(aio_queue_reap(queue, completions, 5, 5, NULL), 2);
     REQUIRE_EQ(disk_size("file"), 5 * PAGE);
     disk_check_zeros("file", 2 * PAGE, PAGE);
+    close_file(file);
+    /* The same batch without that option has no bad one. */
+    file = open_direct("file");
+    for (unsigned index = 0; index < 5; index++)
+        operations[index].file = file;
+    EXPECT(aio_queue_submit(queue, operations, 5, ids), 5);
+    EXPECT(aio_queue_reap(queue, completions, 5, 5, NULL), 5);
+    REQUIRE_EQ(disk_size("file"), 5 * PAGE);
     close_file(file);
     close_queue(queue);
     free(page);
@@ -1306,6 +1509,8 @@ static Suite *queue_suite(void)
               a_read_is_short_only_at_the_end, files_share_a_queue_and_queues_a_file);
     ADD_TESTS(suite, "refusals", bad_operations_are_refused, bad_arguments_are_refused,
               calls_of_later_versions_say_so, a_batch_ends_before_the_first_bad_one);
+    ADD_TESTS(suite, "unaligned", any_place_and_memory_is_taken, any_number_of_vectors_is_taken);
+    ADD_TESTS(suite, "space", space_is_changed_between_writes);
     ADD_TESTS(suite, "slots", a_table_full_of_results_is_busy,
               a_table_full_of_waited_results_is_busy_too, nonblock_refuses_where_it_would_wait,
               a_submit_waits_while_the_table_is_full_of_running_ones,

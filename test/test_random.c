@@ -9,6 +9,9 @@
  *
  * What is in flight together must not meet, or there would be no telling what comes of it: a
  * transfer's range is not touched by others until its result is taken.
+ *
+ * There are three worlds: a direct file of which all is aligned, one that is not direct, and a
+ * direct one of which nothing need be: any offset, any length, any memory.
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -24,6 +27,15 @@
 #define TRANSFER_MAX ((uint64_t)256 * KIB)
 #define DEPTH 32
 #define VECTORS 8
+#define SHIFT_MAX 64 /* of memory that is not aligned, in bytes */
+
+enum kind {
+    KIND_DIRECT,
+    KIND_CACHED,
+    KIND_UNALIGNED,
+};
+
+static const char *const kind_names[] = {"direct", "cached", "unaligned"};
 
 enum taken_by {
     BY_WAIT,
@@ -44,7 +56,8 @@ struct pending {
     uint64_t start; /* of the transfer */
     uint64_t end;
     int64_t expected;
-    unsigned char *memory;
+    unsigned char *room;   /* aligned */
+    unsigned char *memory; /* somewhere in it */
     struct iovec iov[VECTORS];
     aio_request_id id;
     struct aio_completion completion;
@@ -56,7 +69,7 @@ struct world {
     uint64_t random;
     unsigned step;
     uint64_t unit; /* of offsets and lengths */
-    bool direct;
+    enum kind kind;
     struct fault *fault;
     struct aio_queue *queue;
     struct aio_file *file;
@@ -67,6 +80,7 @@ struct world {
     struct pending pending[DEPTH];
     unsigned pending_count;
     unsigned char *buffer;
+    unsigned char *shifted; /* for blocking transfers: the buffer, or a few bytes into it */
 };
 
 /* Fails with the seed and the step. */
@@ -83,6 +97,14 @@ struct world {
 static uint64_t choose(struct world *world, uint64_t below)
 {
     return random_next(&world->random) % below;
+}
+
+/* Where to begin in memory that has SHIFT_MAX bytes more than needed. */
+static unsigned char *choose_memory(struct world *world, unsigned char *room)
+{
+    if (world->kind != KIND_UNALIGNED || choose(world, 2) == 0)
+        return room;
+    return room + choose(world, SHIFT_MAX);
 }
 
 /* --- the array ------------------------------------------------------------------------------ */
@@ -224,14 +246,23 @@ static bool is_append(const struct pending *pending)
 
 /* --- a transfer ----------------------------------------------------------------------------- */
 
+/* Where nothing need be aligned some are so all the same: the roads are to meet. */
+static uint64_t choose_unit(struct world *world)
+{
+    static const uint64_t units[] = {1, 1, 512, PAGE, PAGE};
+
+    return world->kind == KIND_UNALIGNED ? units[choose(world, COUNT(units))] : world->unit;
+}
+
 /* A range that is free, taking results until it is. */
 static void choose_range(struct world *world, bool writes, uint64_t *offset, uint64_t *length)
 {
+    uint64_t unit = choose_unit(world);
     uint64_t end;
 
-    *length = (choose(world, 4) == 0 ? choose(world, TRANSFER_MAX) : choose(world, 20000)) /
-              world->unit * world->unit;
-    *offset = choose(world, FILE_MAX - *length) / world->unit * world->unit;
+    *length =
+        (choose(world, 4) == 0 ? choose(world, TRANSFER_MAX) : choose(world, 20000)) / unit * unit;
+    *offset = choose(world, FILE_MAX - *length) / unit * unit;
     end = *offset + *length;
     /* What makes the file longer concerns all from the old end on; so does a read that meets it. */
     if (end > world->size) {
@@ -250,7 +281,8 @@ static unsigned choose_vectors(struct world *world, unsigned char *memory, uint6
     unsigned count = 0;
 
     while (count < VECTORS - 1 && length > 0) {
-        uint64_t part = choose(world, length + 1) / world->unit * world->unit;
+        uint64_t unit = length % PAGE == 0 && choose(world, 2) == 0 ? 512 : world->unit;
+        uint64_t part = choose(world, length + 1) / unit * unit;
 
         iov[count++] = (struct iovec){memory, part};
         memory += part;
@@ -292,7 +324,7 @@ static void submit_pending(struct world *world, struct pending *pending)
     pending->done = 0;
     pending->way = (enum taken_by)choose(world, WAYS);
     pending->op.context = pending;
-    pending->op.flags = pending->way == BY_WAIT ? AIO_OP_WAITED : 0;
+    pending->op.flags |= pending->way == BY_WAIT ? AIO_OP_WAITED : 0;
     pending->op.on_complete = pending->way == BY_CALLBACK ? pending_callback : NULL;
     world->pending_count++;
     AGREE(world, CALL(aio_queue_submit(world->queue, &pending->op, 1, &pending->id)), 1);
@@ -311,8 +343,17 @@ static struct pending *pending_new(struct world *world)
         pending->low = 0;
         pending->start = 0;
         pending->end = 0;
+        pending->memory = choose_memory(world, pending->room);
+        pending->op.flags = 0;
         return pending;
     }
+}
+
+/* Now and then a write that is on the disk when it is done. */
+static void choose_sync(struct world *world, struct aio_op *op)
+{
+    if (world->kind != KIND_DIRECT && choose(world, 16) == 0)
+        op->flags |= AIO_OP_DSYNC;
 }
 
 static void submit_transfer(struct world *world, bool writes)
@@ -334,6 +375,7 @@ static void submit_transfer(struct world *world, bool writes)
         model_write(world, offset, pending->memory, length);
         pending->op = choose_op(world, AIO_OP_WRITE, AIO_OP_WRITEV, pending->memory, length, offset,
                                 pending->iov);
+        choose_sync(world, &pending->op);
     } else {
         memset(pending->memory, 0xee, length);
         pending->op = choose_op(world, AIO_OP_READ, AIO_OP_READV, pending->memory, length, offset,
@@ -372,6 +414,7 @@ static void submit_append(struct world *world)
     model_write(world, world->size, pending->memory, length);
     pending->op =
         choose_op(world, AIO_OP_APPEND, AIO_OP_APPENDV, pending->memory, length, 0, pending->iov);
+    choose_sync(world, &pending->op);
     submit_pending(world, pending);
 }
 
@@ -381,6 +424,45 @@ static void submit_sync(struct world *world)
 
     pending->expected = 0;
     pending->op = op_sync(world->file);
+    pending->op.flags = choose(world, 2) == 0 ? AIO_OP_DRAIN : 0;
+    submit_pending(world, pending);
+}
+
+/* Submitted truncates and allocations come between the writes submitted before and after; reads may
+ * see either. */
+static void submit_space(struct world *world)
+{
+    uint64_t size = choose(world, FILE_MAX);
+    uint64_t from = choose(world, size + 1);
+    bool truncates = choose(world, 2) == 0;
+    struct pending *pending;
+
+    while (any_pending(world, is_read))
+        take_some(world);
+    pending = pending_new(world);
+    pending->writes = true; /* no read comes near, nor a write that the array has in other order */
+    pending->extends = true;
+    pending->low = 0;
+    pending->end = FILE_MAX;
+    pending->expected = 0;
+    if (truncates) {
+        pending->start = size;
+        pending->op = (struct aio_op){
+            .opcode = AIO_OP_TRUNCATE, .file = world->file, .offset = (int64_t)size};
+        model_resize(world, size);
+    } else if (size > from) {
+        pending->start = from;
+        pending->op = (struct aio_op){.opcode = AIO_OP_ALLOCATE,
+                                      .file = world->file,
+                                      .mode = AIO_ALLOCATE_WRITE_ZEROS,
+                                      .offset = (int64_t)from,
+                                      .len = size - from};
+        memset(world->bytes + from, 0, size - from);
+        if (size > world->size)
+            world->size = size;
+    } else {
+        pending->op = op_sync(world->file);
+    }
     submit_pending(world, pending);
 }
 
@@ -394,18 +476,20 @@ static void block_transfer(struct world *world, bool writes)
     struct aio_op op;
 
     choose_range(world, writes, &offset, &length);
+    world->shifted = choose_memory(world, world->buffer);
     if (writes)
-        fill(world, world->buffer, length);
+        fill(world, world->shifted, length);
     op = choose_op(world, writes ? AIO_OP_WRITE : AIO_OP_READ,
-                   writes ? AIO_OP_WRITEV : AIO_OP_READV, world->buffer, length, offset, iov);
+                   writes ? AIO_OP_WRITEV : AIO_OP_READV, world->shifted, length, offset, iov);
     if (writes) {
+        choose_sync(world, &op);
         AGREE(world, CALL(aio_file_execute(world->file, &op)), length);
-        model_write(world, offset, world->buffer, length);
+        model_write(world, offset, world->shifted, length);
         return;
     }
     length = model_readable(world, offset, length);
     AGREE(world, CALL(aio_file_execute(world->file, &op)), length);
-    compare(world, world->buffer, offset, length);
+    compare(world, world->shifted, offset, length);
 }
 
 static void block_at_cursor(struct world *world, bool writes)
@@ -414,18 +498,19 @@ static void block_at_cursor(struct world *world, bool writes)
     uint64_t length;
 
     choose_range(world, writes, &offset, &length);
+    world->shifted = choose_memory(world, world->buffer);
     AGREE(world, CALL(aio_file_seek(world->file, (off_t)offset, SEEK_SET)), offset);
     if (writes) {
-        fill(world, world->buffer, length);
-        AGREE(world, CALL(aio_file_write(world->file, world->buffer, length)), length);
-        model_write(world, offset, world->buffer, length);
+        fill(world, world->shifted, length);
+        AGREE(world, CALL(aio_file_write(world->file, world->shifted, length)), length);
+        model_write(world, offset, world->shifted, length);
     } else {
         length = model_readable(world, offset, length);
         AGREE(world,
-              CALL(aio_file_read(world->file, world->buffer,
+              CALL(aio_file_read(world->file, world->shifted,
                                  (length + world->unit - 1) / world->unit * world->unit)),
               length);
-        compare(world, world->buffer, offset, length);
+        compare(world, world->shifted, offset, length);
     }
     world->cursor = offset + length;
     AGREE(world, CALL(aio_file_seek(world->file, 0, SEEK_CUR)), world->cursor);
@@ -443,10 +528,11 @@ static void block_append(struct world *world)
         AGREE(world, where, -1);
         return;
     }
-    fill(world, world->buffer, length);
-    AGREE(world, CALL(aio_file_append(world->file, world->buffer, length, &where)), length);
+    world->shifted = choose_memory(world, world->buffer);
+    fill(world, world->shifted, length);
+    AGREE(world, CALL(aio_file_append(world->file, world->shifted, length, &where)), length);
     AGREE(world, where, end);
-    model_write(world, end, world->buffer, length);
+    model_write(world, end, world->shifted, length);
 }
 
 /* With writes in flight, which come first; a read could see either. */
@@ -507,8 +593,11 @@ static void world_open_file(struct world *world)
 {
     struct aio_file_options options = file_options();
 
-    options.direct = world->direct ? AIO_DIRECT_REQUIRED : AIO_DIRECT_NEVER;
-    options.alignment = world->direct ? 512 : 0;
+    options.direct = world->kind == KIND_CACHED ? AIO_DIRECT_NEVER : AIO_DIRECT_REQUIRED;
+    if (world->kind == KIND_DIRECT || world->seed % 2 == 0)
+        options.alignment = 512;
+    if (world->kind == KIND_DIRECT)
+        options.unaligned = AIO_UNALIGNED_REJECT;
     EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_CREAT, 0600, &options, &world->file), 0);
     fault_attach(world->fault, world->file);
     world->cursor = 0;
@@ -518,6 +607,7 @@ static void reopen(struct world *world)
 {
     take_all(world);
     AGREE(world, CALL(aio_file_close(world->file)), 0);
+    fault_block_where_files_grow(world->fault, choose(world, 2) == 0);
     world_open_file(world);
     check_all(world);
 }
@@ -548,6 +638,8 @@ static void step(struct world *world)
         submit_append(world);
     else if (chance < 52)
         submit_sync(world);
+    else if (chance < 54 && world->kind != KIND_DIRECT)
+        submit_space(world);
     else if (chance < 65 && world->pending_count > 0)
         take_some(world);
     else if (chance < 73)
@@ -573,19 +665,19 @@ static void step(struct world *world)
         check_all(world);
 }
 
-static void run(uint64_t seed, unsigned count, bool direct)
+static void run(uint64_t seed, unsigned count, enum kind kind)
 {
     struct world *world = calloc(1, sizeof(*world));
 
     printf("random: %s, seed %llu, %u operations, %s\n", engine_name(test_engine),
-           (unsigned long long)seed, count, direct ? "direct" : "cached");
+           (unsigned long long)seed, count, kind_names[kind]);
     fflush(stdout);
     world->seed = seed;
     world->random = seed;
-    world->direct = direct;
-    world->unit = direct ? 512 : 1;
+    world->kind = kind;
+    world->unit = kind == KIND_DIRECT ? 512 : 1;
     world->bytes = calloc(1, FILE_MAX + PAGE);
-    world->buffer = page_alloc(FILE_MAX + PAGE);
+    world->buffer = page_alloc(FILE_MAX + PAGE + SHIFT_MAX);
     world->fault = fault_create(test_engine, DEPTH);
     world->queue = fault_queue(world->fault, 0);
     unlink(scratch_path("file"));
@@ -594,7 +686,7 @@ static void run(uint64_t seed, unsigned count, bool direct)
     /* No reading ahead into what is being written. */
     posix_fadvise(world->witness, 0, 0, POSIX_FADV_RANDOM);
     for (unsigned index = 0; index < DEPTH; index++)
-        world->pending[index].memory = page_alloc(TRANSFER_MAX);
+        world->pending[index].room = page_alloc(TRANSFER_MAX + SHIFT_MAX);
     for (world->step = 0; world->step < count; world->step++) {
         step(world);
         glance(world);
@@ -604,7 +696,7 @@ static void run(uint64_t seed, unsigned count, bool direct)
     close_file(world->file);
     close_queue(world->queue);
     for (unsigned index = 0; index < DEPTH; index++)
-        free(world->pending[index].memory);
+        free(world->pending[index].room);
     free(world->bytes);
     free(world->buffer);
     free(world);
@@ -613,27 +705,33 @@ static void run(uint64_t seed, unsigned count, bool direct)
 static const char *seed_given;
 static unsigned operations = 1500;
 
-static void run_all(bool direct)
+static void run_all(enum kind kind)
 {
     static const uint64_t seeds[] = {1, 2, 3, 4, 5, 6};
 
     if (seed_given != NULL) {
-        run(strtoull(seed_given, NULL, 0), operations, direct);
+        run(strtoull(seed_given, NULL, 0), operations, kind);
         return;
     }
     for (size_t index = 0; index < COUNT(seeds); index++)
-        run(seeds[index], operations * test_scale(), direct);
+        run(seeds[index], operations * test_scale(), kind);
 }
 
 START_TEST(a_direct_file_is_like_an_array_of_bytes)
 {
-    run_all(true);
+    run_all(KIND_DIRECT);
 }
 END_TEST
 
 START_TEST(a_cached_file_is_like_an_array_of_bytes)
 {
-    run_all(false);
+    run_all(KIND_CACHED);
+}
+END_TEST
+
+START_TEST(an_unaligned_file_is_like_an_array_of_bytes)
+{
+    run_all(KIND_UNALIGNED);
 }
 END_TEST
 
@@ -641,7 +739,8 @@ static Suite *random_suite(void)
 {
     Suite *suite = suite_create("random");
     const TTest *const tests[] = {a_direct_file_is_like_an_array_of_bytes,
-                                  a_cached_file_is_like_an_array_of_bytes};
+                                  a_cached_file_is_like_an_array_of_bytes,
+                                  an_unaligned_file_is_like_an_array_of_bytes};
 
     add_long_tests(suite, "random", tests, COUNT(tests), 10 * test_scale());
     return suite;

@@ -62,15 +62,15 @@ static void waiting_begin(struct waiting *waiting)
     sleep_us(10000);
 }
 
-/* Submits some syncs, whose completions the fault holds back. */
+/* Submits some reads of nothing, whose completions the fault holds back. */
 static void submit_held(struct rig *rig, aio_request_id *ids, unsigned count, uint32_t flags)
 {
-    struct aio_op sync = op_sync(rig->file);
+    struct aio_op read = op_read(rig->file, NULL, 0, 0);
 
-    sync.flags = flags;
+    read.flags = flags;
     fault_hold(rig->fault, FAULT_ALL);
     for (unsigned index = 0; index < count; index++)
-        ids[index] = submit_one(rig->queue, &sync);
+        ids[index] = submit_one(rig->queue, &read);
 }
 
 static void release_all(struct rig *rig)
