@@ -186,11 +186,13 @@ AIO_API int aio_file_close(struct aio_file *file);
  * call meets that error. Or
  *   -EINVAL  file or memory NULL, a length or sum of lengths above SSIZE_MAX, a negative iov_count;
  *            or not aligned, with AIO_UNALIGNED_REJECT, or an unaligned write to a block device, or
- *            where the second descriptor cannot be opened: the log has a sentence. Or a direct
- * write meets an RLIMIT_FSIZE that is no multiple of the alignment. -EBADF   not open for that
- * direction. -EDEADLK in a callback, a write that does not fit, or with O_APPEND: what it would
- * wait for may be this thread's to deliver. Submit it instead. -ENOMEM  no memory for the bounce
- * buffers. -EIO ... the disk's error; for writes also the error of an earlier failed sync, until
+ *            where the second descriptor cannot be opened: the log has a sentence. Also where an
+ *            RLIMIT_FSIZE that is no multiple of the alignment cuts a direct write.
+ *   -EBADF   not open for that direction.
+ *   -EDEADLK in a callback, a write that does not fit, or with O_APPEND: what it would wait for may
+ *            be this thread's to deliver. Submit it instead.
+ *   -ENOMEM  no memory for the bounce buffers.
+ *   -EIO ... the disk's error; for writes also the error of an earlier failed sync, until
  *            aio_file_clear_error(). ENOSPC, EDQUOT, EFBIG and others as write(2).
  *
  * Source: read(2), write(2), readv(2).
