@@ -282,8 +282,13 @@ static int allocate_zeros(struct aio_file *file, off_t offset, off_t length)
         return write_zeros(file->fd, offset, offset + length);
     if (((offset | length) & (grain - 1)) != 0 &&
         (file->unaligned == AIO_UNALIGNED_REJECT ||
-         (file->device && file->unaligned != AIO_UNALIGNED_PAGE_CACHE)))
+         (file->device && file->unaligned != AIO_UNALIGNED_PAGE_CACHE))) {
+        log_say(&file->log, AIO_LOG_ERROR,
+                "zeros from %lld to %lld do not fit the %u bytes to which this direct file aligns "
+                "its writes",
+                (long long)offset, (long long)(offset + length), file->direct_alignment);
         return -EINVAL;
+    }
     return write_zeros_direct(file, offset, offset + length);
 }
 

@@ -195,11 +195,11 @@ int inode_close(struct inode *inode, int fd)
         unlink_from_table(inode);
     else
         kept = keep_or_release(inode, fd);
-    thread_mutex_unlock(&table_lock);
-    if (kept) {
+    if (kept) /* before somebody else may close it */
         drop_lock(fd);
+    thread_mutex_unlock(&table_lock);
+    if (kept)
         return 0;
-    }
     error = close_descriptor(fd);
     if (last) {
         close_rest(inode, fd);

@@ -253,6 +253,40 @@ static enum transfer_verdict bounce_advance(struct transfer *transfer, uint64_t 
     return TRANSFER_AGAIN;
 }
 
+/* --- reads that meet EIO behind the end ----------------------------------------------------- */
+
+/*
+ * XFS gives EIO for a direct read across the end of a file where blocks beyond it are still to be
+ * allocated for the page cache (Linux 6.18). What lies before the end can be read: makes io a step
+ * that goes no further. Returns false where the step does not cross the end: the error is the
+ * disk's.
+ */
+static bool clip_to_end(struct transfer *transfer)
+{
+    ERRNO_GUARD;
+    bool vectors = transfer->io.opcode == AIO_OP_READV;
+    uint64_t length = vectors ? transfer->total - transfer->done : transfer->io.len;
+    struct stat status;
+    int64_t end;
+
+    if (fstat(transfer->io.fd, &status) != 0 || !S_ISREG(status.st_mode))
+        return false;
+    end = (status.st_size + transfer->alignment - 1) / transfer->alignment * transfer->alignment;
+    if (transfer->io.offset >= end || length <= (uint64_t)(end - transfer->io.offset))
+        return false;
+    if (vectors) {
+        const struct iovec *vector = transfer->iov_next++;
+
+        transfer->iov_left--;
+        step_set_scalar(transfer, vector->iov_base, vector->iov_len);
+    }
+    if (transfer->io.len > (uint64_t)(end - transfer->io.offset)) {
+        transfer->io.len = (uint64_t)(end - transfer->io.offset);
+        transfer->clipped = true;
+    }
+    return true;
+}
+
 /* --- the verdict ---------------------------------------------------------------------------- */
 
 enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_result)
@@ -271,10 +305,15 @@ enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_r
     }
     if (step_result > (int64_t)left) /* an engine that says so has written over foreign memory */
         step_result = -EIO;
+    if (step_result == -EIO && transfer_is_read(transfer) && transfer->alignment > 1 &&
+        clip_to_end(transfer))
+        return TRANSFER_AGAIN;
     if (step_result < 0) {
         transfer_fail(transfer, (int)step_result);
         return TRANSFER_DONE;
     }
+    if (transfer->clipped && transfer->bounce == NULL)
+        return transfer_end(transfer, (int64_t)transfer->done + step_result, 0);
     if (step_result == 0) {
         if (transfer_is_read(transfer)) /* the end of the file */
             return transfer_end(transfer, (int64_t)transfer->done, 0);

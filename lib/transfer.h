@@ -30,6 +30,7 @@ struct transfer {
     uint8_t opcode;     /* of the operation; io.opcode is that of the step */
     uint8_t stalls;     /* steps in a row that moved nothing that counts */
     uint8_t laters;     /* times that the kernel took it and then said EAGAIN */
+    bool clipped;       /* the step ends where the file does, before what was asked for */
 
     /* With a bounce buffer io is always a scalar transfer of it, and the vectors below are where
      * its bytes come from or go to; one buffer is one vector. */
@@ -77,6 +78,7 @@ static inline void transfer_init(struct transfer *transfer, uint8_t opcode, int 
     transfer->opcode = opcode;
     transfer->stalls = 0;
     transfer->laters = 0;
+    transfer->clipped = false;
     transfer->bounce = NULL;
     transfer->error = 0;
     transfer->result = 0;

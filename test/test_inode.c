@@ -26,7 +26,7 @@ struct handle {
 };
 
 /* For valgrind, which asks in a forked child too who knows of the entries. */
-static struct inode *volatile known[64];
+static _Atomic(struct inode *) known[64];
 static atomic_uint known_count;
 
 static struct handle handle_of(int fd)

@@ -967,6 +967,46 @@ START_TEST(many_vectors_go_through_a_bounce_buffer)
 }
 END_TEST
 
+/* XFS refuses what crosses the end of a file, at times. */
+START_TEST(an_error_behind_the_end_is_no_error_before_it)
+{
+    int fd = open(scratch_path("file"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    char memory[4096];
+    struct iovec iov[2] = {{memory, 512}, {memory + 512, 3584}};
+    struct transfer transfer;
+
+    REQUIRE(ftruncate(fd, 1000) == 0);
+    transfer_init(&transfer, AIO_OP_READ, fd, 0);
+    transfer.alignment = 512;
+    transfer_set_buffer(&transfer, memory, 4096);
+    REQUIRE_EQ(transfer_advance(&transfer, -EIO), TRANSFER_AGAIN);
+    REQUIRE(transfer.io.offset == 0 && transfer.io.len == 1024 && transfer.io.buf == memory);
+    REQUIRE_EQ(transfer_advance(&transfer, 1000), TRANSFER_DONE);
+    REQUIRE(transfer.result == 1000 && transfer.error == 0);
+    /* What does not cross the end is the disk's error. */
+    transfer_init(&transfer, AIO_OP_READ, fd, 0);
+    transfer.alignment = 512;
+    transfer_set_buffer(&transfer, memory, 1024);
+    REQUIRE_EQ(transfer_advance(&transfer, -EIO), TRANSFER_DONE);
+    REQUIRE_EQ(transfer.result, -EIO);
+    /* Vectors one by one. */
+    transfer_init(&transfer, AIO_OP_READV, fd, 0);
+    transfer.alignment = 512;
+    transfer_set_vectors(&transfer, iov, 2, 4096);
+    REQUIRE_EQ(transfer_advance(&transfer, -EIO), TRANSFER_AGAIN);
+    REQUIRE(transfer.io.opcode == AIO_OP_READ && transfer.io.len == 512);
+    REQUIRE_EQ(transfer_advance(&transfer, 512), TRANSFER_AGAIN);
+    REQUIRE(transfer.io.opcode == AIO_OP_READV && transfer.io.offset == 512);
+    REQUIRE_EQ(transfer_advance(&transfer, -EIO), TRANSFER_AGAIN);
+    REQUIRE(transfer.io.opcode == AIO_OP_READ && transfer.io.len == 512 &&
+            transfer.io.buf == memory + 512);
+    REQUIRE_EQ(transfer_advance(&transfer, 488), TRANSFER_DONE);
+    REQUIRE_EQ(transfer.result, 1000);
+    close(fd);
+    REQUIRE(unlink(scratch_path("file")) == 0);
+}
+END_TEST
+
 static Suite *transfer_suite(void)
 {
     Suite *suite = suite_create("transfer");
@@ -979,7 +1019,7 @@ static Suite *transfer_suite(void)
     ADD_TESTS(suite, "end", a_direct_read_ends_inside_the_last_sector,
               a_file_that_grew_meanwhile_is_read_on, an_append_gets_its_place_late);
     ADD_TESTS(suite, "vectors", many_vectors_go_in_steps, many_vectors_go_on_where_they_stopped,
-              empty_vectors_are_no_end);
+              empty_vectors_are_no_end, an_error_behind_the_end_is_no_error_before_it);
     ADD_TESTS(suite, "bounce", every_skip_and_tail_is_read, every_length_is_written,
               whatever_happens_nothing_else_is_touched, a_bounced_transfer_is_not_put_off_for_ever,
               a_bounced_read_ends_where_the_file_does, a_bounced_read_goes_on_where_the_file_grew,

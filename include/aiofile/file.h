@@ -158,9 +158,10 @@ AIO_API int aio_file_adopt(int fd, const struct aio_file_options *options,
  * What the handle had locked is unlocked. Other locks of the process are kept: POSIX locks go with
  * the closing of any descriptor of the file (fcntl(2)), so where there may be such a lock the
  * descriptor is closed with the last handle of the file only. (A POSIX lock that another thread
- * takes at this very moment may be missed.) The file's first descriptor, through which it is
- * synced, is always kept until then. With the last handle that has grow_ahead the file is cut to
- * its end.
+ * takes at this very moment may be missed; while such a lock is held, each handle that is closed
+ * leaves its descriptor; and an open that is refused closes its own at once.) The file's first
+ * descriptor, through which it is synced, is always kept until then. With the last handle that has
+ * grow_ahead the file is cut to its end.
  *
  * Any thread but a callback; no other call on the handle may run or follow.
  *

@@ -238,6 +238,7 @@ AIO_API unsigned aio_queue_depth(const struct aio_queue *queue);
  *                completion. Or no thread could be started, for the reaper at the first submit or
  *                for the workers at the first write: see RLIMIT_NPROC.
  *   -EBUSY       the table is full of results that nobody took: take some.
+ *   -ENOMEM      no memory for the bounce buffers.
  *   -ESHUTDOWN   it waited for a slot, and the queue is being destroyed.
  *   -EIO ...     a write to a file whose sync failed: see aio_file_clear_error().
  *   -EOWNERDEAD  called in a forked child.
