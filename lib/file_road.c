@@ -409,21 +409,20 @@ static int choose_for_read(struct aio_file *file, struct transfer *transfer, str
 {
     bool aligned = fits(transfer, file->alignment.read);
 
-    if (!file->direct) {
-        pass->cached = true;
-    } else if (file->unaligned == AIO_UNALIGNED_REJECT && !(aligned && pass->memory_fits)) {
+    if (!file->direct) /* cached is set */
+        return 0;
+    if (file->unaligned == AIO_UNALIGNED_REJECT && !(aligned && pass->memory_fits)) {
         /* A file may end anywhere, and whoever reads to its end stands at an offset that fits
          * nothing: there is nothing to read from there on, which is no error. */
         if (pass->memory_fits && (transfer->total & (file->alignment.read - 1)) == 0 &&
             file_end(file) <= transfer->offset)
             return FILE_STEP_DONE;
         return tell_misfit(file, transfer, file->alignment.read);
-    } else if ((meets_unsynced(file, transfer) || (!aligned && at_the_end_of_numbers(transfer))) &&
-               file_page_cache_fd(file) >= 0) {
-        pass->cached = true;
-    } else {
-        pass->bounced = !aligned || !pass->memory_fits;
     }
+    pass->cached =
+        (meets_unsynced(file, transfer) || (!aligned && at_the_end_of_numbers(transfer))) &&
+        file_page_cache_fd(file) >= 0;
+    pass->bounced = !pass->cached && (!aligned || !pass->memory_fits);
     return 0;
 }
 

@@ -284,9 +284,9 @@ static int allocate_zeros(struct aio_file *file, off_t offset, off_t length)
         (file->unaligned == AIO_UNALIGNED_REJECT ||
          (file->device && file->unaligned != AIO_UNALIGNED_PAGE_CACHE))) {
         log_say(&file->log, AIO_LOG_ERROR,
-                "zeros from %lld to %lld do not fit the %u bytes to which this direct file aligns "
-                "its writes",
-                (long long)offset, (long long)(offset + length), file->direct_alignment);
+                "%lld bytes of zeros at %lld do not fit the %u bytes to which this direct file "
+                "aligns its writes",
+                (long long)length, (long long)offset, file->direct_alignment);
         return -EINVAL;
     }
     return write_zeros_direct(file, offset, offset + length);
