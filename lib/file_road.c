@@ -429,18 +429,16 @@ static int choose_for_read(struct aio_file *file, struct transfer *transfer, str
 static int choose_for_write(struct aio_file *file, struct transfer *transfer,
                             struct file_pass *pass)
 {
-    if (!file->direct || file->append_mode) {
-        pass->cached = true;
-    } else if (fits(transfer, file->direct_alignment)) {
-        pass->bounced = !pass->memory_fits;
-        if (pass->bounced && file->unaligned == AIO_UNALIGNED_REJECT)
-            return tell_misfit(file, transfer, file->direct_alignment);
-    } else if (file->unaligned == AIO_UNALIGNED_REJECT ||
-               (file->device && file->unaligned != AIO_UNALIGNED_PAGE_CACHE)) {
+    bool direct = file->direct && !file->append_mode;
+    bool aligned = fits(transfer, file->direct_alignment);
+    bool may_be_cached = file->unaligned != AIO_UNALIGNED_REJECT &&
+                         (!file->device || file->unaligned == AIO_UNALIGNED_PAGE_CACHE);
+
+    pass->cached = !direct || !aligned;
+    pass->bounced = !pass->cached && !pass->memory_fits;
+    if (direct && ((!aligned && !may_be_cached) ||
+                   (pass->bounced && file->unaligned == AIO_UNALIGNED_REJECT)))
         return tell_misfit(file, transfer, file->direct_alignment);
-    } else {
-        pass->cached = true;
-    }
     return 0;
 }
 
