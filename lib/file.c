@@ -256,7 +256,7 @@ static int join_inode(struct aio_file *file, const struct aio_file_options *opti
         atomic_fetch_add_explicit(&file->inode->direct_handles, 1, memory_order_relaxed) == 0 &&
         !reaper_in_callback())
         file_drain(file);
-    if (error == 0 && file->direct && (options->flags & AIO_FILE_PAGE_CACHE_NOW) != 0 &&
+    if (file->direct && (options->flags & AIO_FILE_PAGE_CACHE_NOW) != 0 &&
         !(file->device && file->unaligned != AIO_UNALIGNED_PAGE_CACHE))
         error = file_page_cache_fd(file) < 0 ? -EINVAL : 0;
     if (error == 0 && options->grow_ahead != 0) {

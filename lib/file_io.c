@@ -31,19 +31,13 @@ static void count_cached_write(struct aio_file *file, ssize_t result)
 static ssize_t run(struct aio_file *file, const struct aio_op *op, off_t *where)
 {
     struct transfer transfer;
-    struct file_pass pass;
-    int step;
+    int error;
 
     if (file == NULL)
         return -EINVAL;
-    step = file_prepare(file, op, &transfer, &pass);
-    if (step == 0)
-        step = file_enter_blocking(file, &transfer, &pass);
-    if (step < 0)
-        return step;
-    if (step != FILE_STEP_DONE)
-        file_execute(file, file->ops, file->engine, &transfer, &pass);
-    file_leave(file, &transfer, &pass);
+    error = file_run(file, op, &transfer);
+    if (error != 0)
+        return error;
     *where = transfer.offset;
     count(file, transfer_is_read(&transfer), (ssize_t)transfer.result);
     return (ssize_t)transfer.result;
@@ -163,7 +157,7 @@ static bool try_at_cursor(struct aio_file *file, struct aio_op *op, ssize_t *res
     transfer.result = 0;
     if (there && step != FILE_STEP_DONE)
         file_execute(file, file->ops, file->engine, &transfer, &pass);
-    file_leave(file, &transfer, &pass);
+    file_op_end(file, &transfer, &pass);
     if (there && transfer.result > 0)
         file->cursor_offset = transfer.offset + transfer.result;
     file_unlock(file, &file->cursor_lock);
@@ -294,20 +288,15 @@ static int sync_blocking(struct aio_file *file, uint8_t opcode)
     ERRNO_GUARD;
     struct aio_op op = {.opcode = opcode, .flags = AIO_OP_DRAIN};
     struct transfer transfer;
-    struct file_pass pass;
-    int step;
+    int error;
 
     if (file == NULL)
         return -EINVAL;
     if (reaper_in_callback())
         return -EDEADLK;
-    step = file_prepare(file, &op, &transfer, &pass);
-    if (step == 0)
-        step = file_enter_blocking(file, &transfer, &pass);
-    if (step < 0)
-        return step;
-    file_execute(file, file->ops, file->engine, &transfer, &pass);
-    file_leave(file, &transfer, &pass);
+    error = file_run(file, &op, &transfer);
+    if (error != 0)
+        return error;
     stats_add(stats_cell(&file->stats), STATS_SYNCS, 1);
     return (int)transfer.result;
 }

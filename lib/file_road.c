@@ -15,6 +15,8 @@
  *                  |
  *                 GO        descriptor and steps of the transfer
  *
+ *     A sync goes from BEGIN by SYNC, behind what it has to cover, to GO.
+ *
  *   leave     gives everything up, in whatever order
  *
  * A blocking call waits as a thread, a submitted operation without one: whoever makes room for it
@@ -54,6 +56,11 @@ static void start_passes(struct gate_pass *came_in)
     }
 }
 
+static bool has_end(const struct file_pass *pass)
+{
+    return ((pass->gate.shared | pass->gate.alone) & GATE_END) != 0;
+}
+
 /* Returns whether it is inside. A child's copy of a handle meets nobody. */
 static bool enter_gate(struct aio_file *file, struct file_pass *pass, uint64_t lanes,
                        enum gate_manner manner)
@@ -66,7 +73,7 @@ static bool enter_gate(struct aio_file *file, struct file_pass *pass, uint64_t l
         return true;
     if (pass->patience == PATIENCE_CALLBACK && manner == GATE_SHARED)
         turn = GATE_CALLBACK;
-    else if (((pass->gate.shared | pass->gate.alone) & GATE_END) != 0)
+    else if (has_end(pass))
         turn = GATE_HAS_END;
     inside = gate_enter(&file->inode->gate, &pass->gate, lanes, manner, turn, &came_in);
     start_passes(came_in);
@@ -75,8 +82,7 @@ static bool enter_gate(struct aio_file *file, struct file_pass *pass, uint64_t l
 
 static void leave_gate(struct aio_file *file, struct file_pass *pass)
 {
-    if ((pass->gate.shared | pass->gate.alone) != 0)
-        start_passes(gate_leave(&file->inode->gate, &pass->gate));
+    file_leave_gate(file, &pass->gate);
 }
 
 /* Who extends the file shares its end too: who has the end alone knows where it is. */
@@ -96,8 +102,7 @@ bool file_try_gate(struct aio_file *file, struct gate_pass *pass, int64_t offset
         return true;
     inside =
         gate_try_shared(&file->inode->gate, pass, lanes_of_write(file, offset, length), &came_in);
-    if (came_in != NULL)
-        start_passes(came_in);
+    start_passes(came_in);
     return inside;
 }
 
@@ -109,13 +114,8 @@ bool file_try_end(struct aio_file *file, struct gate_pass *pass, int64_t end, ui
 
 void file_leave_gate(struct aio_file *file, struct gate_pass *pass)
 {
-    struct gate_pass *came_in;
-
-    if ((pass->shared | pass->alone) == 0)
-        return;
-    came_in = gate_leave(&file->inode->gate, pass);
-    if (came_in != NULL)
-        start_passes(came_in);
+    if ((pass->shared | pass->alone) != 0)
+        start_passes(gate_leave(&file->inode->gate, pass));
 }
 
 /* --- prepare -------------------------------------------------------------------------------- */
@@ -241,9 +241,8 @@ int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer
     }
     if (error != 0)
         return error;
-    if ((op->flags & AIO_OP_DSYNC) != 0) {
+    if ((op->flags & AIO_OP_DSYNC) != 0)
         transfer->io.rw_flags |= RWF_DSYNC;
-    }
     pass->wants_workers =
         transfer_is_write(transfer) || !pass->memory_fits || file->device ||
         (((uint64_t)transfer->offset | transfer->total) & (file->alignment.read - 1)) != 0 ||
@@ -253,8 +252,20 @@ int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer
 
 /* --- an append's place ---------------------------------------------------------------------- */
 
-/* Where the file ends now, whatever became of earlier appends, but behind those in flight. Returns
- * 0 or a negated errno. */
+/* Where the file ends now, whatever became of earlier appends, but behind those in flight; negated
+ * errno. place_lock held. */
+static off_t next_place(const struct aio_file *file)
+{
+    const struct inode *inode = file->inode;
+    off_t end = file_end(file);
+
+    if (end >= 0 && !file_is_inherited(file) && inode->appends_inflight > 0 &&
+        inode->append_end > end)
+        end = inode->append_end;
+    return end;
+}
+
+/* Returns 0 or a negated errno. */
 static int append_place(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     struct inode *inode = file->inode;
@@ -262,12 +273,10 @@ static int append_place(struct aio_file *file, struct transfer *transfer, struct
     int error = 0;
 
     file_lock(file, &inode->place_lock);
-    end = file_end(file);
+    end = next_place(file);
     if (end < 0)
         error = (int)end;
-    else if (!file_is_inherited(file) && inode->appends_inflight > 0 && inode->append_end > end)
-        end = inode->append_end;
-    if (error == 0 && transfer->total > (uint64_t)(INT64_MAX - end))
+    else if (transfer->total > (uint64_t)(INT64_MAX - end))
         error = -EFBIG;
     if (error == 0) {
         transfer_set_offset(transfer, end);
@@ -292,16 +301,14 @@ static void give_up_place(struct aio_file *file, struct file_pass *pass)
 /* Whether an append, wherever its place will be, would extend a file that is extended ahead. */
 static bool append_must_grow(struct aio_file *file, const struct transfer *transfer)
 {
-    struct inode *inode = file->inode;
-    off_t end = file_end(file);
+    off_t end;
 
-    if (end < 0 || file_is_inherited(file))
+    if (file_is_inherited(file))
         return false;
-    file_lock(file, &inode->place_lock);
-    if (inode->appends_inflight > 0 && inode->append_end > end)
-        end = inode->append_end;
-    file_unlock(file, &inode->place_lock);
-    return transfer->total <= (uint64_t)(INT64_MAX - end) &&
+    file_lock(file, &file->inode->place_lock);
+    end = next_place(file);
+    file_unlock(file, &file->inode->place_lock);
+    return end >= 0 && transfer->total <= (uint64_t)(INT64_MAX - end) &&
            file_must_grow(file, end + (off_t)transfer->total);
 }
 
@@ -431,12 +438,10 @@ static int choose_for_write(struct aio_file *file, struct transfer *transfer,
 {
     bool direct = file->direct && !file->append_mode;
     bool aligned = fits(transfer, file->direct_alignment);
-    bool may_be_cached = file->unaligned != AIO_UNALIGNED_REJECT &&
-                         (!file->device || file->unaligned == AIO_UNALIGNED_PAGE_CACHE);
 
     pass->cached = !direct || !aligned;
     pass->bounced = !pass->cached && !pass->memory_fits;
-    if (direct && ((!aligned && !may_be_cached) ||
+    if (direct && ((!aligned && !file_has_second_road(file)) ||
                    (pass->bounced && file->unaligned == AIO_UNALIGNED_REJECT)))
         return tell_misfit(file, transfer, file->direct_alignment);
     return 0;
@@ -464,10 +469,10 @@ static bool clip_to_end(struct aio_file *file, struct transfer *transfer, struct
     return false;
 }
 
-/* Chooses the road and enters the lanes that it needs. Returns 1 when it is inside, 0 when it
- * waits, or a negated errno; FILE_STEP_DONE for what has nothing to do. */
-static int enter_road(struct aio_file *file, struct transfer *transfer, struct file_pass *pass,
-                      enum gate_manner *manner, uint64_t *lanes)
+/* Chooses the road, and the lanes that it needs. Returns 0, FILE_STEP_DONE for what has nothing to
+ * do, or a negated errno. */
+static int choose_road(struct aio_file *file, struct transfer *transfer, struct file_pass *pass,
+                       enum gate_manner *manner, uint64_t *lanes)
 {
     bool reading = transfer_is_read(transfer);
     int error;
@@ -492,7 +497,7 @@ static int enter_road(struct aio_file *file, struct transfer *transfer, struct f
     /* What its wait would wait for may be this thread's own to deliver. */
     if (*manner == GATE_ALONE && pass->patience == PATIENCE_CALLBACK)
         return -EDEADLK;
-    if (reading || ((pass->gate.shared | pass->gate.alone) & GATE_END) != 0)
+    if (reading || has_end(pass))
         *lanes = gate_range(transfer->offset, transfer->total);
     else
         *lanes = lanes_of_write(file, transfer->offset, transfer->total);
@@ -549,7 +554,7 @@ static int take_road(struct aio_file *file, struct transfer *transfer, struct fi
 {
     enum gate_manner manner;
     uint64_t lanes;
-    int error = enter_road(file, transfer, pass, &manner, &lanes);
+    int error = choose_road(file, transfer, pass, &manner, &lanes);
 
     if (error == FILE_STEP_DONE) {
         transfer->result = 0;
@@ -587,8 +592,8 @@ static int take_memory(struct file_pass *pass)
     return result > 0 ? 0 : FILE_STEP_HELD;
 }
 
-static void count_road(struct aio_file *file, const struct transfer *transfer,
-                       const struct file_pass *pass)
+static void add_to_road(struct aio_file *file, const struct transfer *transfer,
+                        const struct file_pass *pass, uint64_t amount)
 {
     bool submitted = pass->patience == PATIENCE_SUBMITTED;
     unsigned counter = submitted ? STATS_DIRECT_READS : STATS_BLOCKING_BOUNCED_READS;
@@ -600,7 +605,19 @@ static void count_road(struct aio_file *file, const struct transfer *transfer,
     else if (!submitted)
         return;
     counter += !transfer_is_read(transfer);
-    stats_add(stats_cell(&file->stats), (enum stats_counter)counter, 1);
+    stats_add(stats_cell(&file->stats), (enum stats_counter)counter, amount);
+}
+
+static void count_road(struct aio_file *file, const struct transfer *transfer,
+                       const struct file_pass *pass)
+{
+    add_to_road(file, transfer, pass, 1);
+}
+
+void file_uncount_road(struct aio_file *file, const struct transfer *transfer,
+                       const struct file_pass *pass)
+{
+    add_to_road(file, transfer, pass, UINT64_MAX);
 }
 
 /* A write that syncs is told of writeback errors, each of which a descriptor is told of once: it
@@ -614,16 +631,6 @@ static int fd_for_dsync(struct aio_file *file, int fd)
         return fd;
     other = inode_page_cache_fd(file->inode, fd, file->direct ? O_DIRECT : 0);
     return other >= 0 ? other : fd;
-}
-
-void file_uncount_road(struct aio_file *file, const struct transfer *transfer,
-                       const struct file_pass *pass)
-{
-    unsigned counter = pass->bounced ? STATS_BLOCKING_BOUNCED_READS : STATS_BLOCKING_CACHED_READS;
-
-    if (pass->bounced || pass->cached)
-        stats_add(stats_cell(&file->stats),
-                  (enum stats_counter)(counter + !transfer_is_read(transfer)), UINT64_MAX);
 }
 
 static int go_transfer(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
@@ -761,8 +768,8 @@ static void sync_failed(struct aio_file *file, int error)
                   POSIX_FADV_DONTNEED);
 }
 
-/* The kernel tells a descriptor of a writeback error once. Of two syncs at the same time only one
- * may have been told: neither may say that all is well. */
+/* A write that syncs, beside this sync, may have been told of an error in its place: then it may
+ * not say that all is well. */
 static void end_sync(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     if (pass->sync_counts)
@@ -801,7 +808,7 @@ static bool lost_by_write(const struct aio_file *file, const struct transfer *tr
            transfer->io.fd == sync_fd && transfer->error == -EIO;
 }
 
-void file_leave(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     off_t limit = atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed);
 
@@ -933,6 +940,21 @@ int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct
     return step;
 }
 
+int file_run(struct aio_file *file, const struct aio_op *op, struct transfer *transfer)
+{
+    struct file_pass pass;
+    int step = file_prepare(file, op, transfer, &pass);
+
+    if (step == 0)
+        step = file_enter_blocking(file, transfer, &pass);
+    if (step < 0)
+        return step;
+    if (step != FILE_STEP_DONE)
+        file_execute(file, file->ops, file->engine, transfer, &pass);
+    file_op_end(file, transfer, &pass);
+    return 0;
+}
+
 /* --- submitted operations ------------------------------------------------------------------- */
 
 int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct file_pass *pass)
@@ -972,11 +994,6 @@ int file_op_work(struct aio_file *file, const struct engine_ops *ops, struct eng
     }
     file_execute(file, ops, engine, transfer, pass);
     return FILE_STEP_DONE;
-}
-
-void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
-{
-    file_leave(file, transfer, pass);
 }
 
 void file_op_forget(struct aio_file *file)

@@ -82,12 +82,12 @@ bool file_must_grow(const struct aio_file *file, off_t end)
            end > atomic_load_explicit(&file->inode->grown_end, memory_order_relaxed);
 }
 
-/* Raises an end that is at least least. */
-static void raise_end(atomic_int_fast64_t *known, off_t least, off_t end)
+/* Raises an end, if there is one. */
+static void raise_end(atomic_int_fast64_t *known, off_t end)
 {
     int_fast64_t now = atomic_load_explicit(known, memory_order_relaxed);
 
-    while (now >= least && now < end)
+    while (now >= 0 && now < end)
         if (atomic_compare_exchange_weak_explicit(known, &now, end, memory_order_relaxed,
                                                   memory_order_relaxed))
             break;
@@ -95,8 +95,8 @@ static void raise_end(atomic_int_fast64_t *known, off_t least, off_t end)
 
 void file_reached(struct aio_file *file, off_t end)
 {
-    raise_end(&file->inode->logical_end, 0, end);
-    raise_end(&file->inode->known_end, 0, end);
+    raise_end(&file->inode->logical_end, end);
+    raise_end(&file->inode->known_end, end);
 }
 
 off_t file_known_end(struct aio_file *file)
@@ -107,7 +107,7 @@ off_t file_known_end(struct aio_file *file)
         return known;
     known = end_on_disk(file);
     if (known > 0)
-        raise_end(&file->inode->known_end, 0, known);
+        raise_end(&file->inode->known_end, known);
     return known;
 }
 
@@ -119,7 +119,7 @@ bool file_extends(struct aio_file *file, off_t end)
         return false;
     on_disk = end_on_disk(file);
     if (on_disk > 0)
-        raise_end(&file->inode->known_end, 0, on_disk);
+        raise_end(&file->inode->known_end, on_disk);
     return end > on_disk;
 }
 
@@ -133,25 +133,20 @@ static off_t size_limit(void)
     return (off_t)limit.rlim_cur;
 }
 
-int file_grow(struct aio_file *file, off_t end)
+void file_grow(struct aio_file *file, off_t end)
 {
     ERRNO_GUARD;
     off_t limit = size_limit();
     off_t target;
-    int error;
 
     if (!file_must_grow(file, end)) /* somebody has done so meanwhile */
-        return 0;
+        return;
     if (__builtin_add_overflow(end, (off_t)file->grow_ahead, &target) || target > limit)
         target = limit;
-    if (target <= end_on_disk(file))
-        return 0;
-    error = cut(file, target);
-    if (error != 0)
-        return error;
+    if (target <= end_on_disk(file) || cut(file, target) != 0)
+        return;
     atomic_store_explicit(&file->inode->grown_end, target, memory_order_relaxed);
     atomic_store_explicit(&file->inode->known_end, target, memory_order_relaxed);
-    return 0;
 }
 
 /* Has the whole file alone. */
@@ -166,7 +161,7 @@ static void begin_alone(struct aio_file *file, struct file_pass *pass, struct tr
 static void end_alone(struct aio_file *file, struct file_pass *pass, struct transfer *transfer)
 {
     transfer->result = 0;
-    file_leave(file, transfer, pass);
+    file_op_end(file, transfer, pass);
 }
 
 void file_drain(struct aio_file *file)
@@ -242,6 +237,18 @@ static int write_zeros(int fd, off_t offset, off_t end)
     return 0;
 }
 
+static int write_zeros_cached(struct aio_file *file, int page_cache, off_t offset, off_t end)
+{
+    int error;
+
+    if (offset >= end)
+        return 0;
+    unsynced_begin_write(&file->inode->unsynced, offset, (uint64_t)(end - offset));
+    error = write_zeros(page_cache, offset, end);
+    unsynced_end_write(&file->inode->unsynced);
+    return error;
+}
+
 /* The edges of an unaligned range go through the page cache; the file is this thread's alone. */
 static int write_zeros_direct(struct aio_file *file, off_t offset, off_t end)
 {
@@ -249,7 +256,7 @@ static int write_zeros_direct(struct aio_file *file, off_t offset, off_t end)
     off_t first = (offset + grain - 1) / grain * grain;
     off_t last = end / grain * grain;
     int page_cache = file->fd;
-    int error = 0;
+    int error;
 
     if (first > last || file->alignment.memory > sizeof(zeros) / ZEROS_COUNT) {
         first = end; /* all of it */
@@ -259,18 +266,11 @@ static int write_zeros_direct(struct aio_file *file, off_t offset, off_t end)
         page_cache = file_page_cache_fd(file);
     if (page_cache < 0)
         return page_cache;
-    if (offset < first) {
-        unsynced_begin_write(&file->inode->unsynced, offset, (uint64_t)(first - offset));
-        error = write_zeros(page_cache, offset, first);
-        unsynced_end_write(&file->inode->unsynced);
-    }
+    error = write_zeros_cached(file, page_cache, offset, first);
     if (error == 0)
         error = write_zeros(file->fd, first, last);
-    if (error == 0 && last < end) {
-        unsynced_begin_write(&file->inode->unsynced, last, (uint64_t)(end - last));
-        error = write_zeros(page_cache, last, end);
-        unsynced_end_write(&file->inode->unsynced);
-    }
+    if (error == 0)
+        error = write_zeros_cached(file, page_cache, last, end);
     return error;
 }
 
@@ -280,9 +280,7 @@ static int allocate_zeros(struct aio_file *file, off_t offset, off_t length)
 
     if (!file->direct)
         return write_zeros(file->fd, offset, offset + length);
-    if (((offset | length) & (grain - 1)) != 0 &&
-        (file->unaligned == AIO_UNALIGNED_REJECT ||
-         (file->device && file->unaligned != AIO_UNALIGNED_PAGE_CACHE))) {
+    if (((offset | length) & (grain - 1)) != 0 && !file_has_second_road(file)) {
         log_say(&file->log, AIO_LOG_ERROR,
                 "%lld bytes of zeros at %lld do not fit the %u bytes to which this direct file "
                 "aligns its writes",
@@ -320,19 +318,12 @@ int file_allocate(struct aio_file *file, int mode, off_t offset, off_t length)
 static int run_alone(struct aio_file *file, const struct aio_op *op)
 {
     struct transfer transfer;
-    struct file_pass pass;
     int error;
 
     if (reaper_in_callback())
         return -EDEADLK;
-    error = file_prepare(file, op, &transfer, &pass);
-    if (error == 0)
-        error = file_enter_blocking(file, &transfer, &pass);
-    if (error < 0)
-        return error;
-    file_execute(file, file->ops, file->engine, &transfer, &pass);
-    file_leave(file, &transfer, &pass);
-    return (int)transfer.result;
+    error = file_run(file, op, &transfer);
+    return error != 0 ? error : (int)transfer.result;
 }
 
 int aio_file_truncate(struct aio_file *file, off_t length)

@@ -97,6 +97,13 @@ static inline int file_sync_error(const struct aio_file *file)
     return -(int)(uint32_t)state;
 }
 
+/* Whether what does not fit may go through the page cache of a direct file. */
+static inline bool file_has_second_road(const struct aio_file *file)
+{
+    return file->unaligned != AIO_UNALIGNED_REJECT &&
+           (!file->device || file->unaligned == AIO_UNALIGNED_PAGE_CACHE);
+}
+
 /* --- file_road.c ---------------------------------------------------------------------------- */
 
 /* Fills transfer and pass for a blocking call. Returns 0 or a negated errno, with a sentence in the
@@ -138,7 +145,7 @@ int file_append_fd(struct aio_file *file);
 void file_execute_rest(struct aio_file *file, struct transfer *transfer, ssize_t step_result);
 
 /* Lets a blocking operation in, waiting where it must. Returns FILE_STEP_DONE where there is
- * nothing to do, or another step: goes on to file_execute() and file_leave(). Or a negated errno,
+ * nothing to do, or another step: goes on to file_execute() and file_op_end(). Or a negated errno,
  * with nothing held. */
 int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
 
@@ -146,23 +153,25 @@ int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct
 void file_execute(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
                   struct transfer *transfer, struct file_pass *pass);
 
+/* All of it: an operation from its check to its end, on this thread. Returns 0 with the result in
+ * transfer, or a negated errno. */
+int file_run(struct aio_file *file, const struct aio_op *op, struct transfer *transfer);
+
 /* A blocking transfer that was let in is not executed: it does not count. */
 void file_uncount_road(struct aio_file *file, const struct transfer *transfer,
                        const struct file_pass *pass);
-
-/* Gives up all that the operation holds, and keeps what its result tells. */
-void file_leave(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
 
 /* --- file_space.c --------------------------------------------------------------------------- */
 
 /* Where the file ends for the program, in bytes; negated errno. */
 off_t file_end(const struct aio_file *file);
 
-/* Sets the size, extends the file ahead, allocates: alone at the gate. Return 0 or a negated
- * errno. */
+/* Sets the size, allocates: alone at the gate. Return 0 or a negated errno. */
 int file_set_size(struct aio_file *file, off_t length);
-int file_grow(struct aio_file *file, off_t end);
 int file_allocate(struct aio_file *file, int mode, off_t offset, off_t length);
+
+/* Extends the file ahead for a write up to end, alone at the gate, if it can be. */
+void file_grow(struct aio_file *file, off_t end);
 
 /* Whether a write up to end reaches beyond what a file is extended to. */
 bool file_must_grow(const struct aio_file *file, off_t end);

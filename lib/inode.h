@@ -82,9 +82,10 @@ void inode_part_sync_fd(struct inode *inode, int fd);
 /* The same as inode_close() in a forked child, whose entry is a copy that nobody shares. */
 int inode_close_inherited(struct inode *inode, int fd);
 
-/* Gives a descriptor of the file without O_DIRECT but otherwise as fd, with more flags (0 or
- * O_APPEND), opening it if there is none yet. It lives as long as the entry. Returns it, or a
- * negated errno. */
+/* Gives a descriptor of the file as fd is, but without O_DIRECT and with more flags, opening it if
+ * there is none of that kind yet. It lives as long as the entry. Returns it, or a negated errno.
+ * more_flags: O_APPEND; O_DIRECT, for a second one as fd; O_CLOEXEC, which all have, only makes it
+ * another kind. */
 int inode_page_cache_fd(struct inode *inode, int fd, int more_flags);
 
 /* Marks that a sync has failed. Until somebody has dealt with an error, it stays the one told of.
