@@ -74,7 +74,22 @@ int engine_ops_check(const struct engine_ops *ops)
         return -EINVAL;
     if (ops->reap == NULL || ops->wake == NULL || ops->cancel == NULL || ops->execute == NULL)
         return -EINVAL;
+    if (ops->know_file == NULL || ops->forget_file == NULL || ops->notify == NULL)
+        return -EINVAL;
     return 0;
+}
+
+int engine_know_no_file(struct engine *engine, int fd)
+{
+    (void)engine;
+    (void)fd;
+    return 0;
+}
+
+void engine_forget_no_file(struct engine *engine, int fd)
+{
+    (void)engine;
+    (void)fd;
 }
 
 ssize_t engine_execute_plain(struct engine *engine, const struct engine_io *io)
@@ -128,7 +143,7 @@ static void probe_keep_reason(void *context, int level, const char *message)
 int aio_engine_probe(enum aio_engine engine, char *reason, size_t reason_size)
 {
     struct probe_reason kept = {reason, reason != NULL ? reason_size : 0};
-    struct engine_config config = {.depth = 1, .log = {probe_keep_reason, &kept}};
+    struct engine_config config = {.depth = 1, .sqpoll_cpu = -1, .log = {probe_keep_reason, &kept}};
     struct engine *context = NULL;
     ERRNO_GUARD;
     int error;

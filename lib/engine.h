@@ -24,8 +24,9 @@ struct engine_io {
     uint8_t
         opcode; /* AIO_OP_READ, WRITE, READV, WRITEV, SYNC or DATASYNC; a NOP does not get here */
     int fd;
-    uint32_t tag;     /* given back in the event; < depth of the engine */
-    int32_t rw_flags; /* RWF_* of preadv2(2) */
+    uint32_t tag;      /* given back in the event; < depth of the engine */
+    int32_t rw_flags;  /* RWF_* of preadv2(2) */
+    uint16_t priority; /* of ioprio_set(2), of reads and writes; 0: the thread's */
     union {
         void *buf;
         const struct iovec *iov;
@@ -46,11 +47,27 @@ struct engine_event {
 /* An engine context; each engine embeds this first in its own struct. */
 struct engine {
     const struct engine_ops *ops;
+    uint32_t depth;   /* transfers in flight at most; tags are below it */
+    bool polled;      /* takes direct reads and writes only: it looks for their completions */
+    bool takes_hipri; /* RWF_HIPRI has its effect */
 };
 
-/* What an engine is made with. */
+/* What an engine is made with. An engine uses what it knows. */
 struct engine_config {
-    uint32_t depth; /* transfers in flight at most; tags are below it */
+    uint32_t depth;   /* transfers in flight at most; create may make it less, with a sentence */
+    uint32_t workers; /* threads of the engine's own, at most; 0: as many as it likes */
+    uint32_t completions;       /* room for events, at least; 0: for all that can be in flight */
+    uint32_t bounded_workers;   /* of the kernel's, for files; 0: as many as it likes */
+    uint32_t unbounded_workers; /* of the kernel's, for the rest; likewise */
+    uint32_t sqpoll_idle_ms;    /* before the kernel's thread sleeps; 0: as the kernel likes */
+    int32_t sqpoll_cpu;         /* where it runs; -1: anywhere */
+    bool owned;                 /* one thread, the one that creates it, is in all its calls */
+    bool sqpoll;                /* a thread of the kernel's submits */
+    bool iopoll;                /* completions are looked for, not interrupted by */
+    struct engine *share;       /* of the same kind, whose kernel workers to share; or NULL */
+    void *memory; /* of transfers to come, which can be made known once; or NULL. It outlives the
+                     engine */
+    size_t memory_size;
     struct log log; /* for the sentence that explains a refusal */
 };
 
@@ -66,8 +83,8 @@ struct engine_ops {
      * executed by a worker. */
     bool extending_blocks;
 
-    /* Makes a context. On success *result is ready for submit; on error (negated errno, with a
-     * sentence in the log) nothing is left behind. */
+    /* Makes a context. On success *result is ready for submit, with all fields of struct engine
+     * set; on error (negated errno, with a sentence in the log) nothing is left behind. */
     int (*create)(const struct engine_config *config, struct engine **result);
 
     /* Frees a context. Before: nothing is in flight, nobody is in another call of it. */
@@ -93,9 +110,22 @@ struct engine_ops {
      * 0, or -EAGAIN: try again. */
     int (*wake)(struct engine *engine, unsigned sleeping_for);
 
-    /* Tries to stop a transfer. Returns 0 when its event will say -ECANCELED, -EALREADY when it
-     * has completed, -EBUSY when it can't be stopped: its event comes in its own time. */
+    /* Tries to stop a transfer that submit was given or is being given. Returns 0 when its event
+     * will say -ECANCELED; -EALREADY when it is not there: its event has come, or submit is not
+     * that far; -EBUSY when it can't be stopped: its event comes in its own time. Does not block;
+     * called with the queue's lock held. Any thread. */
     int (*cancel)(struct engine *engine, uint32_t tag);
+
+    /* A hint that transfers of this descriptor will come, until forget_file(). Engines that can
+     * make nothing of it return 0. Or a negated errno, with nothing changed. Any thread, but
+     * neither concurrently with itself or the other; no transfer of the descriptor is in flight
+     * in forget_file(). */
+    int (*know_file)(struct engine *engine, int fd);
+    void (*forget_file)(struct engine *engine, int fd);
+
+    /* From now on an event that comes raises this eventfd by itself. Of an owned engine only: the
+     * others have somebody to tell. Returns 0 or a negated errno. */
+    int (*notify)(struct engine *engine, int event_fd);
 
     /* Does one transfer on the calling thread and returns its result. engine may be NULL where no
      * context exists yet. Any thread. */
@@ -103,10 +133,16 @@ struct engine_ops {
 };
 
 extern const struct engine_ops engine_kaio_ops;
+extern const struct engine_ops engine_uring_ops; /* where liburing was there at build time */
+extern const struct engine_ops engine_threads_ops;
 extern const struct engine_ops engine_sync_ops;
 
 /* One transfer by plain system calls: the execute of every engine that goes to the kernel. */
 ssize_t engine_execute_plain(struct engine *engine, const struct engine_io *io);
+
+/* For engines that can make nothing of it. */
+int engine_know_no_file(struct engine *engine, int fd);
+void engine_forget_no_file(struct engine *engine, int fd);
 
 /* The table of an engine. AUTO gives the first of the list. NULL with *error = -EINVAL for an
  * unknown number, -EOPNOTSUPP for an engine that this version does not have. */
@@ -116,7 +152,7 @@ const struct engine_ops *engine_find(enum aio_engine id, int *error);
 int engine_check(enum aio_engine id, const struct log *log);
 
 /* Makes a context of the engine asked for; with AUTO, of the first that works, saying so in the
- * log. Returns 0 or a negated errno. */
+ * log, as it says where it has less depth than was asked for. Returns 0 or a negated errno. */
 int engine_create(enum aio_engine id, const struct engine_config *config, struct engine **result);
 
 /* Checks at start-up and in tests that a table has no hole. */

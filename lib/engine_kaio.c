@@ -80,7 +80,7 @@ struct kaio {
     int wake_fd;
     struct iocb wake_iocb; /* written once; may be in the kernel many times over */
     uint64_t wake_sink;    /* what the wake reads into; nobody looks */
-    uint32_t depth;
+    int notify_fd;         /* -1: none. Of an owned engine: its one thread's */
     struct iocb iocbs[];
 };
 
@@ -185,7 +185,8 @@ static int kaio_create(const struct engine_config *config, struct engine **resul
         return -ENOMEM;
     }
     kaio->engine.ops = &engine_kaio_ops;
-    kaio->depth = config->depth;
+    kaio->engine.depth = config->depth;
+    kaio->notify_fd = -1;
     error = kaio_open(kaio, config);
     if (error < 0) {
         kaio_explain(config, error);
@@ -249,6 +250,8 @@ static int kaio_submit(struct engine *engine, struct engine_io *const *ios, unsi
 
         if (kaio_prepare(iocb, ios[prepared]) < 0)
             break;
+        if (kaio->notify_fd >= 0)
+            io_set_eventfd(iocb, kaio->notify_fd);
         KAIO_ORDER_SUBMIT(iocb);
         batch[prepared++] = iocb;
     }
@@ -366,6 +369,12 @@ static int kaio_cancel(struct engine *engine, uint32_t tag)
     return -EBUSY;
 }
 
+static int kaio_notify(struct engine *engine, int event_fd)
+{
+    kaio_of(engine)->notify_fd = event_fd;
+    return 0;
+}
+
 const struct engine_ops engine_kaio_ops = {
     .name = "kaio",
     .id = AIO_ENGINE_KAIO,
@@ -376,5 +385,8 @@ const struct engine_ops engine_kaio_ops = {
     .reap = kaio_reap,
     .wake = kaio_wake,
     .cancel = kaio_cancel,
+    .know_file = engine_know_no_file,
+    .forget_file = engine_forget_no_file,
+    .notify = kaio_notify,
     .execute = engine_execute_plain,
 };

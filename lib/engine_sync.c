@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 #include "thread.h"
 
@@ -20,7 +21,7 @@ struct sync_engine {
     bool woken;
     uint32_t head; /* of the oldest event */
     uint32_t count;
-    uint32_t depth;
+    int notify_fd; /* -1: none. Of an owned engine: its one thread's */
     struct engine_event events[];
 };
 
@@ -38,7 +39,9 @@ static int sync_create(const struct engine_config *config, struct engine **resul
         return -ENOMEM;
     }
     sync->engine.ops = &engine_sync_ops;
-    sync->depth = config->depth;
+    sync->engine.depth = config->depth;
+    sync->engine.takes_hipri = true;
+    sync->notify_fd = -1;
     thread_mutex_init(&sync->lock);
     thread_cond_init(&sync->arrived);
     *result = &sync->engine;
@@ -64,11 +67,13 @@ static int sync_submit(struct engine *engine, struct engine_io *const *ios, unsi
         ssize_t result = engine_execute_plain(engine, ios[index]);
 
         thread_mutex_lock(&sync->lock);
-        sync->events[(sync->head + sync->count) % sync->depth] =
+        sync->events[(sync->head + sync->count) % sync->engine.depth] =
             (struct engine_event){.tag = tag, .result = result};
         sync->count++;
         thread_cond_signal(&sync->arrived);
         thread_mutex_unlock(&sync->lock);
+        if (sync->notify_fd >= 0)
+            eventfd_write(sync->notify_fd, 1);
     }
     return (int)count;
 }
@@ -87,7 +92,7 @@ static int sync_reap(struct engine *engine, struct engine_event *events, unsigne
     sync->woken = false;
     while (sync->count > 0 && (unsigned)taken < max) {
         events[taken++] = sync->events[sync->head];
-        sync->head = (sync->head + 1) % sync->depth;
+        sync->head = (sync->head + 1) % sync->engine.depth;
         sync->count--;
     }
     thread_mutex_unlock(&sync->lock);
@@ -114,6 +119,12 @@ static int sync_cancel(struct engine *engine, uint32_t tag)
     return -EALREADY;
 }
 
+static int sync_notify(struct engine *engine, int event_fd)
+{
+    sync_of(engine)->notify_fd = event_fd;
+    return 0;
+}
+
 const struct engine_ops engine_sync_ops = {
     .name = "sync",
     .id = AIO_ENGINE_SYNC,
@@ -123,5 +134,8 @@ const struct engine_ops engine_sync_ops = {
     .reap = sync_reap,
     .wake = sync_wake,
     .cancel = sync_cancel,
+    .know_file = engine_know_no_file,
+    .forget_file = engine_forget_no_file,
+    .notify = sync_notify,
     .execute = engine_execute_plain,
 };

@@ -113,13 +113,19 @@ bool queue_is_ours(const struct aio_queue *queue)
 
 static int queue_options_check(const struct aio_queue_options *options)
 {
-    const uint32_t known_flags = AIO_QUEUE_NONBLOCK | AIO_QUEUE_OWNED;
+    const uint32_t of_uring = AIO_QUEUE_SQPOLL | AIO_QUEUE_SQPOLL_CPU | AIO_QUEUE_IOPOLL;
+    const uint32_t known_flags = AIO_QUEUE_NONBLOCK | AIO_QUEUE_OWNED | AIO_QUEUE_TIMES | of_uring;
 
     if (options->engine > AIO_ENGINE_SIM || options->depth > AIO_QUEUE_DEPTH_MAX)
         return -EINVAL;
     if ((options->flags & ~known_flags) != 0 || options->reserved != 0)
         return -EINVAL;
-    if ((options->flags & AIO_QUEUE_OWNED) != 0)
+    if ((options->flags & of_uring) != 0 && options->engine != AIO_ENGINE_URING)
+        return -EINVAL;
+    if ((options->flags & AIO_QUEUE_SQPOLL_CPU) != 0 &&
+        ((options->flags & AIO_QUEUE_SQPOLL) == 0 || options->sqpoll_cpu > INT32_MAX))
+        return -EINVAL;
+    if ((options->flags & (AIO_QUEUE_OWNED | AIO_QUEUE_TIMES)) != 0)
         return -EOPNOTSUPP;
     return 0;
 }
@@ -164,6 +170,29 @@ int queue_create_on(struct engine *engine, const struct aio_queue_options *optio
     return 0;
 }
 
+static struct engine_config engine_config_of(const struct aio_queue_options *options)
+{
+    struct engine_config config = {
+        .depth = options->depth,
+        .workers = options->workers,
+        .completions = options->completions,
+        .bounded_workers = options->bounded_workers,
+        .unbounded_workers = options->unbounded_workers,
+        .sqpoll_idle_ms = options->sqpoll_idle_ms,
+        .sqpoll_cpu = -1,
+        .owned = (options->flags & AIO_QUEUE_OWNED) != 0,
+        .sqpoll = (options->flags & AIO_QUEUE_SQPOLL) != 0,
+        .iopoll = (options->flags & AIO_QUEUE_IOPOLL) != 0,
+        .log = {options->log, options->log_context},
+    };
+
+    if ((options->flags & AIO_QUEUE_SQPOLL_CPU) != 0)
+        config.sqpoll_cpu = (int32_t)options->sqpoll_cpu;
+    if (options->share_workers != NULL)
+        config.share = options->share_workers->engine;
+    return config;
+}
+
 int aio_queue_create(const struct aio_queue_options *given, struct aio_queue **result)
 {
     ERRNO_GUARD;
@@ -180,10 +209,11 @@ int aio_queue_create(const struct aio_queue_options *given, struct aio_queue **r
         error = process_init();
     if (error != 0)
         return error;
-    config = (struct engine_config){options.depth, {options.log, options.log_context}};
+    config = engine_config_of(&options);
     error = engine_create((enum aio_engine)options.engine, &config, &engine);
     if (error != 0)
         return error;
+    options.depth = engine->depth;
     error = queue_create_on(engine, &options, result);
     if (error != 0)
         engine->ops->destroy(engine);

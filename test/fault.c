@@ -547,6 +547,27 @@ static void wait_while_stalled(struct fault *fault, uint8_t opcode)
     fault->stalled--;
 }
 
+static int fault_know_file_entry(struct engine *engine, int fd)
+{
+    struct fault *fault = fault_of(engine);
+
+    return fault->inner->ops->know_file(fault->inner, fd);
+}
+
+static void fault_forget_file_entry(struct engine *engine, int fd)
+{
+    struct fault *fault = fault_of(engine);
+
+    fault->inner->ops->forget_file(fault->inner, fd);
+}
+
+static int fault_notify_entry(struct engine *engine, int event_fd)
+{
+    struct fault *fault = fault_of(engine);
+
+    return fault->inner->ops->notify(fault->inner, event_fd);
+}
+
 static ssize_t fault_execute_entry(struct engine *engine, const struct engine_io *io)
 {
     struct fault *fault = fault_of(engine);
@@ -598,7 +619,7 @@ static void fault_destroy_entry(struct engine *engine)
 
 struct fault *fault_create(enum aio_engine inner, uint32_t depth)
 {
-    struct engine_config config = {.depth = depth};
+    struct engine_config config = {.depth = depth, .sqpoll_cpu = -1};
     struct fault *fault = calloc(1, sizeof(*fault));
 
     REQUIRE(fault != NULL && process_init() == 0);
@@ -612,9 +633,14 @@ struct fault *fault_create(enum aio_engine inner, uint32_t depth)
         .reap = fault_reap_entry,
         .wake = fault_wake_entry,
         .cancel = fault_cancel_entry,
+        .know_file = fault_know_file_entry,
+        .forget_file = fault_forget_file_entry,
+        .notify = fault_notify_entry,
         .execute = fault_execute_entry,
     };
     fault->engine.ops = &fault->ops;
+    fault->engine.depth = depth;
+    fault->engine.takes_hipri = fault->inner->takes_hipri;
     fault->depth = depth;
     pthread_mutex_init(&fault->lock, NULL);
     pthread_cond_init(&fault->changed, NULL);

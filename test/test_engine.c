@@ -59,7 +59,7 @@ enum { FILE_PAGES = 128 };
 
 static struct bench bench_open(int subject, uint32_t depth)
 {
-    struct engine_config config = {.depth = depth};
+    struct engine_config config = {.depth = depth, .sqpoll_cpu = -1};
     struct bench bench = {.depth = depth, .memory = page_alloc(FILE_PAGES * PAGE)};
 
     make_file("file", FILE_PAGES * PAGE, 1);

@@ -61,7 +61,7 @@ struct bench {
 
 static struct bench bench_open(uint32_t depth)
 {
-    struct engine_config config = {.depth = depth};
+    struct engine_config config = {.depth = depth, .sqpoll_cpu = -1};
     struct bench bench = {.depth = depth};
 
     make_file("data", BLOCKS * PAGE, SEED);

@@ -47,7 +47,7 @@ static const struct create_line {
      .expected = -EOPNOTSUPP},
     {.what = "engine sim", .engine = AIO_ENGINE_SIM, .explained = true, .expected = -EOPNOTSUPP},
     {.what = "depth", .depth = AIO_QUEUE_DEPTH_MAX + 1, .expected = -EINVAL},
-    {.what = "flag unknown", .flags = 1U << 2, .expected = -EINVAL},
+    {.what = "flag unknown", .flags = 1U << 6, .expected = -EINVAL},
     {.what = "flag of the highest bit", .flags = 1U << 31, .expected = -EINVAL},
     {.what = "flag owned", .flags = AIO_QUEUE_OWNED, .expected = -EOPNOTSUPP},
     {.what = "reserved", .reserved = 1, .expected = -EINVAL},

@@ -231,7 +231,7 @@ static int count_wake(struct engine *engine, unsigned sleeping_for)
 START_TEST(a_holder_that_sleeps_is_woken_once)
 {
     static const struct engine_ops ops = {.wake = count_wake};
-    struct engine engine = {&ops};
+    struct engine engine = {.ops = &ops};
     struct room room;
 
     room_open(&room);

@@ -41,10 +41,10 @@ typedef uint64_t aio_request_id;
 
 /* How operations reach the disk. */
 enum aio_engine {
-    AIO_ENGINE_AUTO = 0, /* the first that works: kaio, then sync; the log says which and why */
+    AIO_ENGINE_AUTO = 0, /* the first that works: kaio, uring, threads, sync; the log says which */
     AIO_ENGINE_KAIO,     /* Linux kernel AIO, io_submit(2) */
-    AIO_ENGINE_URING,    /* io_uring: not in this version */
-    AIO_ENGINE_THREADS,  /* a thread pool: not in this version */
+    AIO_ENGINE_URING,    /* io_uring(7), if built with liburing */
+    AIO_ENGINE_THREADS,  /* threads of the queue's own, with plain system calls */
     AIO_ENGINE_SYNC,     /* the submitting thread executes the operation: for debugging */
     AIO_ENGINE_SIM,      /* a simulated disk: not in this version */
 };
@@ -139,10 +139,15 @@ struct aio_op {
     uint64_t reserved2[3];       /* 0 */
 };
 
-/* Flags of struct aio_queue_options. */
+/* Flags of struct aio_queue_options. The last four are for AIO_ENGINE_URING, which must be asked
+ * for by name. */
 enum {
-    AIO_QUEUE_NONBLOCK = 1 << 0, /* submit returns -EAGAIN where it would wait for a slot */
-    AIO_QUEUE_OWNED = 1 << 1,    /* used by one thread only: not in this version, -EOPNOTSUPP */
+    AIO_QUEUE_NONBLOCK = 1 << 0,   /* submit returns -EAGAIN where it would wait for a slot */
+    AIO_QUEUE_OWNED = 1 << 1,      /* used by one thread only, the one that creates it: see below */
+    AIO_QUEUE_TIMES = 1 << 2,      /* measure where the time of each operation goes */
+    AIO_QUEUE_SQPOLL = 1 << 3,     /* a kernel thread submits: IORING_SETUP_SQPOLL */
+    AIO_QUEUE_SQPOLL_CPU = 1 << 4, /* sqpoll_cpu says on which CPU */
+    AIO_QUEUE_IOPOLL = 1 << 5,     /* completions are polled for: IORING_SETUP_IOPOLL */
 };
 
 /* Flags of aio_queue_destroy(). */
@@ -159,14 +164,24 @@ struct aio_queue_options {
     uint32_t engine;   /* enum aio_engine */
     uint32_t depth;    /* slots, 1 to AIO_QUEUE_DEPTH_MAX; 0 means 64 */
     uint32_t flags;    /* AIO_QUEUE_* */
-    uint32_t reserved; /* 0 */
+    uint32_t workers;  /* threads of AIO_ENGINE_THREADS at most; 0: 8; 1: strictly in order */
     aio_log_fn log;    /* NULL: no log */
     void *log_context; /* handed to log */
+
+    /* For io_uring; other engines do without. */
+    struct aio_buffer_pool *buffers; /* registered with the ring; it must outlive the queue */
+    struct aio_queue *share_workers; /* a queue whose kernel workers to share; or NULL */
+    uint32_t completions;            /* entries of the completion ring at least; 0: by depth */
+    uint32_t bounded_workers;        /* kernel workers for files at most; 0: the kernel's limit */
+    uint32_t unbounded_workers;      /* kernel workers for the rest at most; likewise */
+    uint32_t sqpoll_idle_ms;         /* with SQPOLL: until its thread sleeps; 0: 1000 */
+    uint32_t sqpoll_cpu;             /* with SQPOLL_CPU */
+    uint32_t reserved;               /* 0 */
 };
 
 #define AIO_QUEUE_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(struct aio_queue_options), 0, 0, 0, 0, NULL, NULL                                   \
+        sizeof(struct aio_queue_options), 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0     \
     }
 
 /*

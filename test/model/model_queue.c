@@ -362,8 +362,8 @@ static const struct engine_ops model_ops = {
 int engine_create(enum aio_engine id, const struct engine_config *config, struct engine **result)
 {
     (void)id;
-    (void)config;
     model.engine.ops = &model_ops;
+    model.engine.depth = config->depth;
     *result = &model.engine;
     return 0;
 }
