@@ -5,6 +5,7 @@
 #include "op.h"
 
 #include <errno.h>
+#include <linux/ioprio.h>
 
 _Static_assert(sizeof(struct aio_op) == 96, "part of the ABI");
 _Static_assert(sizeof(struct aio_completion) == 64, "part of the ABI");
@@ -12,27 +13,45 @@ _Static_assert(sizeof(struct aio_completion) == 64, "part of the ABI");
 /* Flags of which this version knows what to do, by opcode. */
 static uint32_t known_flags_of(uint8_t opcode)
 {
+    const uint32_t any = AIO_OP_WAITED | AIO_OP_LINK;
+    const uint32_t moving = any | AIO_OP_NOWAIT | AIO_OP_HIPRI;
+
     switch (opcode) {
+    case AIO_OP_READ:
+    case AIO_OP_READV:
+        return moving;
     case AIO_OP_WRITE:
     case AIO_OP_WRITEV:
-    case AIO_OP_APPEND:
+        return moving | AIO_OP_DSYNC | AIO_OP_ATOMIC;
+    case AIO_OP_APPEND: /* not ATOMIC: where it may be depends on where it ends */
     case AIO_OP_APPENDV:
-        return AIO_OP_WAITED | AIO_OP_DSYNC;
+        return moving | AIO_OP_DSYNC;
     case AIO_OP_SYNC:
     case AIO_OP_DATASYNC:
-        return AIO_OP_WAITED | AIO_OP_DRAIN;
+        return any | AIO_OP_DRAIN;
     default:
-        return AIO_OP_WAITED;
+        return any;
     }
+}
+
+/* What the kernel checks only where it gets to it: the hints above the levels, of newer kernels,
+ * would be ignored by older ones without a word. */
+static bool priority_fits(const struct aio_op *op)
+{
+    uint32_t class = op->priority >> IOPRIO_CLASS_SHIFT;
+    uint32_t level = op->priority & ((1u << IOPRIO_CLASS_SHIFT) - 1);
+
+    if (op->priority == 0)
+        return true;
+    return op->opcode >= AIO_OP_READ && op->opcode <= AIO_OP_APPENDV && class >= IOPRIO_CLASS_RT &&
+           class <= IOPRIO_CLASS_IDLE && level <= 7;
 }
 
 int op_refuse(const struct aio_op *op)
 {
-    const uint32_t flags = AIO_OP_DSYNC | AIO_OP_NOWAIT | AIO_OP_HIPRI | AIO_OP_ATOMIC |
-                           AIO_OP_DRAIN | AIO_OP_LINK | AIO_OP_WAITED;
-    const uint32_t later = AIO_OP_NOWAIT | AIO_OP_HIPRI | AIO_OP_ATOMIC | AIO_OP_LINK;
+    const uint32_t contrary = AIO_OP_NOWAIT | AIO_OP_HIPRI;
 
-    if (op->opcode > AIO_OP_ALLOCATE || (op->flags & ~flags) != 0)
+    if (op->opcode > AIO_OP_ALLOCATE)
         return -EINVAL;
     if ((op->reserved0[0] | op->reserved0[1] | op->reserved0[2]) != 0 ||
         (op->reserved2[0] | op->reserved2[1] | op->reserved2[2]) != 0)
@@ -41,8 +60,11 @@ int op_refuse(const struct aio_op *op)
         return -EINVAL;
     if ((op->flags & AIO_OP_WAITED) != 0 && op->on_complete != NULL)
         return -EINVAL;
-    if ((op->flags & later) != 0 || op->priority != 0 || op->deadline != 0)
-        return -EOPNOTSUPP;
-    /* DSYNC on what writes nothing, DRAIN on what is no sync. */
+    if (!priority_fits(op) || op->deadline > INT64_MAX)
+        return -EINVAL;
+    /* Who polls waits, on a worker's thread where the engine cannot. */
+    if ((op->flags & contrary) == contrary)
+        return -EINVAL;
+    /* Unknown ones, DSYNC on what writes nothing, DRAIN on what is no sync. */
     return (op->flags & ~known_flags_of(op->opcode)) != 0 ? -EINVAL : 0;
 }

@@ -14,9 +14,8 @@
 /* Tells what is wrong with an operation that op_check() found not to be plain; 0: nothing. */
 int op_refuse(const struct aio_op *op);
 
-/* Checks opcode, flags and reserved fields. Returns 0, -EINVAL for what no version knows,
- * -EOPNOTSUPP for what this one does not do. The plain operation, with nothing but WAITED set,
- * passes in one comparison. */
+/* Checks opcode, flags, priority, deadline and reserved fields. Returns 0 or -EINVAL. The plain
+ * operation, with nothing but WAITED set, passes in one comparison. */
 static inline int op_check(const struct aio_op *op)
 {
     uint64_t unusual = op->priority | op->mode | op->deadline | op->reserved2[0] |

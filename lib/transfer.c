@@ -287,7 +287,67 @@ static bool clip_to_end(struct transfer *transfer)
     return true;
 }
 
+/* --- one step and no more --------------------------------------------------------------------- */
+
+static bool goes_in_one_step(const struct transfer *transfer)
+{
+    return (transfer->io.rw_flags & (RWF_NOWAIT | RWF_ATOMIC)) != 0;
+}
+
+/* The kernel promises that an untorn write is whole or has not been. One that says that it wrote a
+ * part has broken that, and nobody knows what the disk has: a count would look like progress that
+ * can be gone on from. */
+static enum transfer_verdict torn(struct transfer *transfer)
+{
+    transfer_fail(transfer, -EIO);
+    return TRANSFER_DONE;
+}
+
+/* A step that is the only one moved less than all. That is no error of what it moved. */
+static enum transfer_verdict end_short(struct transfer *transfer, uint64_t bytes)
+{
+    bool at_end =
+        transfer_is_read(transfer) &&
+        (bytes == 0 || file_ends_by(transfer->io.fd, transfer->io.offset + (int64_t)bytes));
+
+    if (bytes == 0 && !at_end) {
+        transfer_fail(transfer, -EIO);
+        return TRANSFER_DONE;
+    }
+    return transfer_end(transfer, (int64_t)bytes, at_end ? 0 : -EAGAIN);
+}
+
+/* The verdict where there is one step; it did not move all. */
+static enum transfer_verdict advance_once(struct transfer *transfer, int64_t step_result)
+{
+    bool vectors = transfer->io.opcode == AIO_OP_READV;
+
+    if (step_result == -EIO && transfer_is_read(transfer) && transfer->alignment > 1 &&
+        clip_to_end(transfer)) {
+        if (!vectors)
+            return TRANSFER_AGAIN;
+        step_result = -EAGAIN; /* vector by vector, which is several steps */
+    }
+    if (step_result < 0) {
+        transfer_fail(transfer, (int)step_result);
+        return TRANSFER_DONE;
+    }
+    if ((transfer->io.rw_flags & RWF_ATOMIC) != 0)
+        return torn(transfer);
+    return end_short(transfer, (uint64_t)step_result);
+}
+
 /* --- the verdict ---------------------------------------------------------------------------- */
+
+/* Whether it comes back with EAGAIN because the kernel was short of something for a moment. */
+static bool is_put_off(struct transfer *transfer, int64_t step_result)
+{
+    if (step_result != -EAGAIN || (transfer->io.rw_flags & RWF_NOWAIT) != 0 ||
+        transfer->laters >= TRANSFER_LATERS_MAX)
+        return false;
+    transfer->laters++;
+    return true;
+}
 
 enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_result)
 {
@@ -299,12 +359,12 @@ enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_r
         return transfer_end(transfer, (int64_t)transfer->total, 0);
     if (step_result == -EINTR)
         return TRANSFER_AGAIN;
-    if (step_result == -EAGAIN && transfer->laters < TRANSFER_LATERS_MAX) {
-        transfer->laters++;
+    if (is_put_off(transfer, step_result))
         return TRANSFER_LATER;
-    }
     if (step_result > (int64_t)left) /* an engine that says so has written over foreign memory */
         step_result = -EIO;
+    if (goes_in_one_step(transfer))
+        return advance_once(transfer, step_result);
     if (step_result == -EIO && transfer_is_read(transfer) && transfer->alignment > 1 &&
         clip_to_end(transfer))
         return TRANSFER_AGAIN;

@@ -11,8 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "engine.h"
+
+/* Since Linux 6.11: the C library's headers are often older. */
+#ifndef RWF_ATOMIC
+#define RWF_ATOMIC 0x40
+#endif
 
 struct transfer {
     /* What is to be asked of an engine next. */
@@ -40,7 +46,8 @@ struct transfer {
     uint64_t iov_skip;    /* bytes of iov_next[0] that are done */
     struct iovec single;
 
-    /* Valid once transfer_advance() or transfer_fail() ended it. */
+    /* Valid once transfer_advance() or transfer_fail() ended it. A read has an error beside a count
+     * only where it is not to wait, and is short for that reason. */
     int32_t error;  /* 0, or the negated errno that made it short or failed */
     int64_t result; /* bytes, or a negated errno */
 };
@@ -66,6 +73,7 @@ static inline void transfer_init(struct transfer *transfer, uint8_t opcode, int 
     transfer->io.opcode = opcode;
     transfer->io.fd = fd;
     transfer->io.rw_flags = 0;
+    transfer->io.priority = 0;
     transfer->io.buf = NULL;
     transfer->io.len = 0;
     transfer->io.offset = offset;
@@ -111,7 +119,8 @@ static inline bool transfer_is_sync(const struct transfer *transfer)
 }
 
 /* Takes the engine's result of a step: bytes or a negated errno. May call fstat(2), when a direct
- * read ends between two blocks. */
+ * read ends between two blocks. With RWF_NOWAIT or RWF_ATOMIC there is one step, which may be
+ * repeated as long as it has moved nothing. */
 enum transfer_verdict transfer_advance(struct transfer *transfer, int64_t step_result);
 
 /* Ends a transfer with an error: a write that moved something becomes a short one with a reason,

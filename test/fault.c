@@ -200,7 +200,8 @@ static struct fate fate_of(struct fault *fault, const struct engine_io *io)
 static void note_step(struct fault *fault, const struct engine_io *io)
 {
     if (fault->step_count < SEEN_MAX)
-        fault->seen[fault->step_count] = (struct fault_seen){io->opcode, io->offset, io->len};
+        fault->seen[fault->step_count] = (struct fault_seen){
+            io->opcode, io->fd, io->offset, io->len, io->rw_flags, io->priority};
     fault->step_count++;
 }
 

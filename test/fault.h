@@ -46,8 +46,11 @@ struct fault_rule {
 /* A step that was asked for. */
 struct fault_seen {
     uint8_t opcode;
+    int fd;
     int64_t offset;
     uint64_t len; /* bytes or vectors, as asked */
+    int32_t rw_flags;
+    uint16_t priority;
 };
 
 struct fault;

@@ -375,6 +375,91 @@ START_TEST(results_mean_what_the_table_says)
 }
 END_TEST
 
+/* One step and no more. */
+static const struct single_step {
+    uint8_t opcode;
+    int32_t rw_flags;
+    int64_t step; /* of 100 bytes */
+    enum transfer_verdict verdict;
+    int64_t result;
+    int error;
+} single_steps[] = {
+    {AIO_OP_READ, RWF_NOWAIT, 100, TRANSFER_DONE, 100, 0},
+    {AIO_OP_READ, RWF_NOWAIT, 40, TRANSFER_DONE, 40, -EAGAIN},
+    {AIO_OP_READ, RWF_NOWAIT, 0, TRANSFER_DONE, 0, 0}, /* the end of the file */
+    {AIO_OP_READ, RWF_NOWAIT, -EAGAIN, TRANSFER_DONE, -EAGAIN, -EAGAIN},
+    {AIO_OP_READ, RWF_NOWAIT, -EOPNOTSUPP, TRANSFER_DONE, -EOPNOTSUPP, -EOPNOTSUPP},
+    {AIO_OP_READ, RWF_NOWAIT, -EINTR, TRANSFER_AGAIN, NO_RESULT, 0},
+    {AIO_OP_READ, RWF_NOWAIT, 101, TRANSFER_DONE, -EIO, -EIO},
+    {AIO_OP_WRITE, RWF_NOWAIT, 100, TRANSFER_DONE, 100, 0},
+    {AIO_OP_WRITE, RWF_NOWAIT, 40, TRANSFER_DONE, 40, -EAGAIN},
+    {AIO_OP_WRITE, RWF_NOWAIT, 0, TRANSFER_DONE, -EIO, -EIO},
+    {AIO_OP_WRITE, RWF_NOWAIT | RWF_DSYNC, -EAGAIN, TRANSFER_DONE, -EAGAIN, -EAGAIN},
+    {AIO_OP_APPEND, RWF_NOWAIT, 99, TRANSFER_DONE, 99, -EAGAIN},
+    {AIO_OP_WRITE, RWF_ATOMIC, 100, TRANSFER_DONE, 100, 0},
+    {AIO_OP_WRITE, RWF_ATOMIC, 40, TRANSFER_DONE, -EIO, -EIO},
+    {AIO_OP_WRITE, RWF_ATOMIC, 0, TRANSFER_DONE, -EIO, -EIO},
+    {AIO_OP_WRITE, RWF_ATOMIC, 101, TRANSFER_DONE, -EIO, -EIO},
+    {AIO_OP_WRITE, RWF_ATOMIC, -EINVAL, TRANSFER_DONE, -EINVAL, -EINVAL},
+    {AIO_OP_WRITE, RWF_ATOMIC, -EINTR, TRANSFER_AGAIN, NO_RESULT, 0},
+    {AIO_OP_WRITE, RWF_ATOMIC, -EAGAIN, TRANSFER_LATER, NO_RESULT, 0},
+    {AIO_OP_WRITE, RWF_ATOMIC | RWF_NOWAIT, -EAGAIN, TRANSFER_DONE, -EAGAIN, -EAGAIN},
+    {AIO_OP_WRITE, RWF_ATOMIC | RWF_NOWAIT, 40, TRANSFER_DONE, -EIO, -EIO},
+    /* Others go on. */
+    {AIO_OP_READ, RWF_HIPRI, 40, TRANSFER_AGAIN, NO_RESULT, 0},
+    {AIO_OP_WRITE, RWF_DSYNC, 40, TRANSFER_AGAIN, NO_RESULT, 0},
+    {AIO_OP_WRITE, RWF_HIPRI, -EAGAIN, TRANSFER_LATER, NO_RESULT, 0},
+};
+
+START_TEST(some_transfers_have_one_step)
+{
+    static unsigned char bytes[100];
+
+    for (size_t index = 0; index < COUNT(single_steps); index++) {
+        const struct single_step *line = &single_steps[index];
+        struct iovec iov[2] = {{bytes, 60}, {bytes + 60, 40}};
+
+        for (unsigned vectors = 0; vectors < 2; vectors++) {
+            struct transfer transfer;
+
+            transfer_init(&transfer, line->opcode, -1, 0);
+            if (vectors)
+                transfer_set_vectors(&transfer, iov, 2, sizeof(bytes));
+            else
+                transfer_set_buffer(&transfer, bytes, sizeof(bytes));
+            transfer.io.rw_flags = line->rw_flags;
+            ck_assert_msg(transfer_advance(&transfer, line->step) == line->verdict, "line %zu",
+                          index);
+            if (line->result != NO_RESULT)
+                ck_assert_msg(transfer.result == line->result && transfer.error == line->error,
+                              "line %zu: %lld, %d", index, (long long)transfer.result,
+                              transfer.error);
+            REQUIRE_EQ(transfer.io.rw_flags, line->rw_flags);
+        }
+    }
+}
+END_TEST
+
+/* The priority is the operation's, whatever becomes of its steps, and the next one has its own. */
+START_TEST(a_priority_stays_over_all_steps)
+{
+    static unsigned char bytes[100];
+    struct iovec iov[2] = {{bytes, 60}, {bytes + 60, 40}};
+    struct transfer transfer;
+
+    transfer_init(&transfer, AIO_OP_READV, -1, 0);
+    transfer_set_vectors(&transfer, iov, 2, sizeof(bytes));
+    transfer.io.priority = 0x4003;
+    for (unsigned byte = 0; byte < 99; byte++) {
+        REQUIRE_EQ(transfer.io.priority, 0x4003);
+        REQUIRE_EQ(transfer_advance(&transfer, 1), TRANSFER_AGAIN);
+    }
+    transfer_init(&transfer, AIO_OP_READ, -1, 0);
+    REQUIRE_EQ(transfer.io.priority, 0);
+    REQUIRE_EQ(transfer.io.rw_flags, 0);
+}
+END_TEST
+
 START_TEST(a_failure_from_outside_is_treated_alike)
 {
     static unsigned char bytes[100];
@@ -1007,6 +1092,56 @@ START_TEST(an_error_behind_the_end_is_no_error_before_it)
 }
 END_TEST
 
+/* A read that is not to wait is short for two reasons: the file ends, or the rest is not there. */
+START_TEST(a_single_step_ends_where_the_file_does)
+{
+    static char memory[4096];
+    struct iovec iov[2] = {{memory, 512}, {memory + 512, 3584}};
+    struct transfer transfer;
+    int fd;
+
+    make_file("file", 1000, 1);
+    fd = open(scratch_path("file"), O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    for (int64_t step = 512; step <= 1000; step += 488) {
+        transfer_init(&transfer, AIO_OP_READ, fd, 0);
+        transfer_set_buffer(&transfer, memory, 4096);
+        transfer.io.rw_flags = RWF_NOWAIT;
+        REQUIRE_EQ(transfer_advance(&transfer, step), TRANSFER_DONE);
+        REQUIRE_EQ(transfer.result, step);
+        REQUIRE_EQ(transfer.error, step == 1000 ? 0 : -EAGAIN);
+    }
+    /* XFS: EIO because it goes beyond the end. Nothing was moved, so it may be cut there. */
+    for (int64_t step = 512; step <= 1024; step += 256) {
+        transfer_init(&transfer, AIO_OP_READ, fd, 0);
+        transfer.alignment = 512;
+        transfer_set_buffer(&transfer, memory, 4096);
+        transfer.io.rw_flags = RWF_NOWAIT;
+        REQUIRE_EQ(transfer_advance(&transfer, -EIO), TRANSFER_AGAIN);
+        REQUIRE_EQ(transfer.io.len, 1024);
+        REQUIRE_EQ(transfer_advance(&transfer, step), TRANSFER_DONE);
+        REQUIRE_EQ(transfer.result, step);
+        REQUIRE_EQ(transfer.error, step == 1024 ? 0 : -EAGAIN);
+    }
+    /* Vectors cannot be cut in one step. */
+    transfer_init(&transfer, AIO_OP_READV, fd, 0);
+    transfer.alignment = 512;
+    transfer_set_vectors(&transfer, iov, 2, 4096);
+    transfer.io.rw_flags = RWF_NOWAIT;
+    REQUIRE_EQ(transfer_advance(&transfer, -EIO), TRANSFER_DONE);
+    REQUIRE_EQ(transfer.result, -EAGAIN);
+    /* The disk's own error is one. */
+    transfer_init(&transfer, AIO_OP_READ, fd, 0);
+    transfer.alignment = 512;
+    transfer_set_buffer(&transfer, memory, 512);
+    transfer.io.rw_flags = RWF_NOWAIT;
+    REQUIRE_EQ(transfer_advance(&transfer, -EIO), TRANSFER_DONE);
+    REQUIRE_EQ(transfer.result, -EIO);
+    close(fd);
+    REQUIRE(unlink(scratch_path("file")) == 0);
+}
+END_TEST
+
 static Suite *transfer_suite(void)
 {
     Suite *suite = suite_create("transfer");
@@ -1014,10 +1149,12 @@ static Suite *transfer_suite(void)
     ADD_TESTS(suite, "parts", every_pair_of_parts_moves_everything_once,
               parts_of_any_length_move_everything_once, direct_transfers_go_on_at_a_sector,
               each_step_of_a_direct_transfer_is_aligned, a_thousand_vectors_byte_by_byte);
-    ADD_TESTS(suite, "verdicts", results_mean_what_the_table_says,
-              a_failure_from_outside_is_treated_alike, no_progress_is_an_error_never_a_loop);
+    ADD_TESTS(suite, "verdicts", results_mean_what_the_table_says, some_transfers_have_one_step,
+              a_priority_stays_over_all_steps, a_failure_from_outside_is_treated_alike,
+              no_progress_is_an_error_never_a_loop);
     ADD_TESTS(suite, "end", a_direct_read_ends_inside_the_last_sector,
-              a_file_that_grew_meanwhile_is_read_on, an_append_gets_its_place_late);
+              a_file_that_grew_meanwhile_is_read_on, an_append_gets_its_place_late,
+              a_single_step_ends_where_the_file_does);
     ADD_TESTS(suite, "vectors", many_vectors_go_in_steps, many_vectors_go_on_where_they_stopped,
               empty_vectors_are_no_end, an_error_behind_the_end_is_no_error_before_it);
     ADD_TESTS(suite, "bounce", every_skip_and_tail_is_read, every_length_is_written,
