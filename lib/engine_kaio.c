@@ -102,26 +102,61 @@ static long kaio_sysctl(const char *path)
     return value;
 }
 
-/* io_setup's EAGAIN says nothing; the numbers and the ways out do. */
+/* What fs.aio-max-nr was like when it refused something. */
+struct kaio_room {
+    long used;
+    long limit;
+    long remedy; /* a limit that would do */
+};
+
+static struct kaio_room kaio_room_now(void)
+{
+    struct kaio_room room = {kaio_sysctl("/proc/sys/fs/aio-nr"),
+                             kaio_sysctl("/proc/sys/fs/aio-max-nr"), 1048576L};
+
+    if (room.limit > 0)
+        room.remedy = room.limit * 2;
+    return room;
+}
+
+/* io_setup's EAGAIN says nothing; the numbers and the ways out do. Whoever wants the fact alone
+ * takes what is before the semicolon. */
 static void kaio_explain(const struct engine_config *config, int error)
 {
-    long used = kaio_sysctl("/proc/sys/fs/aio-nr");
-    long limit = kaio_sysctl("/proc/sys/fs/aio-max-nr");
+    struct kaio_room room;
 
-    if (error == -EAGAIN)
+    if (error == -EAGAIN) {
+        room = kaio_room_now();
         log_say(&config->log, AIO_LOG_ERROR,
                 "kaio: io_setup refused %u requests: the system uses %ld of fs.aio-max-nr = %ld; "
                 "raise it (sysctl fs.aio-max-nr=%ld), ask for less depth, or share a queue "
                 "between files",
-                config->depth, used, limit, limit > 0 ? limit * 2 : 1048576L);
-    else if (error == -ENOSYS || error == -EPERM)
+                config->depth, room.used, room.limit, room.remedy);
+    } else if (error == -ENOSYS || error == -EPERM) {
         log_say(&config->log, AIO_LOG_ERROR,
                 "kaio: kernel AIO does not work here (%s): the kernel is older than 5.8, lacks "
                 "CONFIG_AIO, or a sandbox filters io_setup; use another engine",
                 strerrorname_np(-error));
-    else
+    } else if (error == -EMFILE || error == -ENFILE) {
+        log_say(&config->log, AIO_LOG_ERROR,
+                "kaio: no descriptor for an eventfd (%s); raise %s, or close files",
+                strerrorname_np(-error),
+                error == -EMFILE ? "RLIMIT_NOFILE (ulimit -n)" : "fs.file-max");
+    } else {
         log_say(&config->log, AIO_LOG_ERROR, "kaio: no context for %u requests: %s", config->depth,
                 strerrordesc_np(-error));
+    }
+}
+
+/* Less than what was asked for is better than nothing, if it is said. */
+static void kaio_explain_less(const struct engine_config *config, uint32_t depth,
+                              const struct kaio_room *room)
+{
+    log_say(&config->log, AIO_LOG_WARNING,
+            "kaio: depth %u instead of the %u asked for: the system used %ld of fs.aio-max-nr = "
+            "%ld; raise it (sysctl fs.aio-max-nr=%ld), ask for less depth, or share a queue "
+            "between files",
+            depth, config->depth, room->used, room->limit, room->remedy);
 }
 
 /* The ring's layout is no ABI that is written down: use it only where every mark is as we know. */
@@ -149,7 +184,28 @@ static int kaio_try_wake(struct kaio *kaio)
     return io_getevents(kaio->context, 1, 1, &event, NULL) == 1 ? 0 : -EIO;
 }
 
-static int kaio_open(struct kaio *kaio, const struct engine_config *config)
+/* The least depth that is still worth having. */
+#define KAIO_DEPTH_LEAST 16u
+
+/* Sets a context up for kaio->engine.depth requests; where fs.aio-max-nr has no room for them, for
+ * half as many, and so on. A refused io_setup leaves nothing that would take time to give back. */
+static int kaio_setup(struct kaio *kaio, struct kaio_room *room)
+{
+    uint32_t depth = kaio->engine.depth;
+    int error = io_setup((int)depth, &kaio->context);
+
+    if (error == -EAGAIN)
+        *room = kaio_room_now();
+    while (error == -EAGAIN && depth > KAIO_DEPTH_LEAST) {
+        depth = depth / 2 > KAIO_DEPTH_LEAST ? depth / 2 : KAIO_DEPTH_LEAST;
+        error = io_setup((int)depth, &kaio->context);
+    }
+    if (error == 0)
+        kaio->engine.depth = depth;
+    return error;
+}
+
+static int kaio_open(struct kaio *kaio, struct kaio_room *room)
 {
     int error;
 
@@ -158,7 +214,7 @@ static int kaio_open(struct kaio *kaio, const struct engine_config *config)
     kaio->wake_fd = eventfd(INT_MAX, EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC);
     if (kaio->wake_fd < 0)
         return -errno;
-    error = io_setup((int)config->depth, &kaio->context);
+    error = kaio_setup(kaio, room);
     if (error < 0) {
         close(kaio->wake_fd);
         return error;
@@ -178,6 +234,7 @@ static int kaio_open(struct kaio *kaio, const struct engine_config *config)
 static int kaio_create(const struct engine_config *config, struct engine **result)
 {
     struct kaio *kaio = calloc(1, sizeof(*kaio) + config->depth * sizeof(kaio->iocbs[0]));
+    struct kaio_room room = {0, 0, 0};
     int error;
 
     if (kaio == NULL) {
@@ -187,12 +244,16 @@ static int kaio_create(const struct engine_config *config, struct engine **resul
     kaio->engine.ops = &engine_kaio_ops;
     kaio->engine.depth = config->depth;
     kaio->notify_fd = -1;
-    error = kaio_open(kaio, config);
+    error = kaio_open(kaio, &room);
     if (error < 0) {
         kaio_explain(config, error);
         free(kaio);
         return error;
     }
+    /* The iocbs beyond that are never touched, and the struct must not move: the wake's iocb
+     * points into it. */
+    if (kaio->engine.depth < config->depth)
+        kaio_explain_less(config, kaio->engine.depth, &room);
     *result = &kaio->engine;
     return 0;
 }
@@ -205,6 +266,9 @@ static void kaio_destroy(struct engine *engine)
     close(kaio->wake_fd);
     free(kaio);
 }
+
+/* IOCB_FLAG_IOPRIO of <linux/aio_abi.h>, which cannot be had together with <libaio.h>. */
+#define KAIO_FLAG_IOPRIO (1u << 1)
 
 /* Fills every field: the kernel checks those that an opcode does not use. */
 static int kaio_prepare(struct iocb *iocb, const struct engine_io *io)
@@ -231,6 +295,10 @@ static int kaio_prepare(struct iocb *iocb, const struct engine_io *io)
         return 0;
     /* RWF flags work only here: in aio_flags the kernel ignores them. */
     iocb->aio_rw_flags = io->rw_flags;
+    if (io->priority != 0) {
+        iocb->u.c.flags = KAIO_FLAG_IOPRIO;
+        iocb->aio_reqprio = (short)io->priority;
+    }
     iocb->u.c.buf = io->buf;
     iocb->u.c.nbytes = io->len;
     iocb->u.c.offset = io->offset;

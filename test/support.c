@@ -203,8 +203,8 @@ int run_suite_on_engine(int argc, char **argv, Suite *(*make_suite)(void))
     char reason[512];
     int error;
 
-    if (argc < 2 || engine_of_name(argv[1]) == AIO_ENGINE_AUTO) {
-        fprintf(stderr, "usage: %s kaio | sync\n", argv[0]);
+    if (argc < 2 || (engine_of_name(argv[1]) == AIO_ENGINE_AUTO && strcmp(argv[1], "auto") != 0)) {
+        fprintf(stderr, "usage: %s auto | kaio | uring | threads | sync\n", argv[0]);
         return EXIT_FAILURE;
     }
     test_engine = engine_of_name(argv[1]);

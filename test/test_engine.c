@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_engine.c - what engine.h demands of an engine, asked of each: the two there are, and the one
+ * test_engine.c - what engine.h demands of an engine, asked of each that works here, and of the one
  * around them that errs on purpose, where it has no reason to.
  */
 #include "engine.h"
@@ -18,34 +18,48 @@
 
 /* --- the engines ---------------------------------------------------------------------------- */
 
-static int create_kaio(const struct engine_config *config, struct engine **result)
-{
-    return engine_kaio_ops.create(config, result);
-}
-
-static int create_sync(const struct engine_config *config, struct engine **result)
-{
-    return engine_sync_ops.create(config, result);
-}
-
-static int create_fault_kaio(const struct engine_config *config, struct engine **result)
-{
-    *result = fault_engine(fault_create(AIO_ENGINE_KAIO, config->depth));
-    return 0;
-}
-
-static int create_fault_sync(const struct engine_config *config, struct engine **result)
-{
-    *result = fault_engine(fault_create(AIO_ENGINE_SYNC, config->depth));
-    return 0;
-}
-
-typedef int (*create_fn)(const struct engine_config *config, struct engine **result);
-
-static const create_fn subjects[] = {create_sync, create_kaio, create_fault_sync,
-                                     create_fault_kaio};
+static const struct {
+    enum aio_engine id;
+    bool faulty; /* inside the one that errs on purpose */
+} subjects[] = {
+    {AIO_ENGINE_SYNC, false},   {AIO_ENGINE_KAIO, false}, {AIO_ENGINE_THREADS, false},
+    {AIO_ENGINE_URING, false},  {AIO_ENGINE_SYNC, true},  {AIO_ENGINE_KAIO, true},
+    {AIO_ENGINE_THREADS, true}, {AIO_ENGINE_URING, true},
+};
 
 enum { SUBJECTS = COUNT(subjects) };
+
+/* Those that work here: a test's _i is a place in this list. */
+static unsigned char working[SUBJECTS];
+
+static int subject_create(int place, const struct engine_config *config, struct engine **result)
+{
+    unsigned subject = working[place];
+    int error;
+
+    if (!subjects[subject].faulty)
+        return engine_find(subjects[subject].id, &error)->create(config, result);
+    *result = fault_engine(fault_create(subjects[subject].id, config->depth));
+    return 0;
+}
+
+/* Fills the list and returns its length. What is not in it was not built, or has no place here. */
+static int find_working(void)
+{
+    int count = 0;
+
+    for (unsigned subject = 0; subject < SUBJECTS; subject++) {
+        char reason[512];
+        int error = aio_engine_probe(subjects[subject].id, reason, sizeof(reason));
+
+        if (error == 0)
+            working[count++] = (unsigned char)subject;
+        else
+            printf("%s%s is not tried (%s): %s\n", subjects[subject].faulty ? "faulty " : "",
+                   engine_name(subjects[subject].id), strerrorname_np(-error), reason);
+    }
+    return count;
+}
 
 /* An engine, a file of pages with the pattern, and memory. */
 struct bench {
@@ -65,7 +79,7 @@ static struct bench bench_open(int subject, uint32_t depth)
     make_file("file", FILE_PAGES * PAGE, 1);
     bench.fd = open(scratch_path("file"), O_RDWR | O_DIRECT | O_CLOEXEC);
     REQUIRE(bench.fd >= 0);
-    EXPECT(subjects[subject](&config, &bench.engine), 0);
+    EXPECT(subject_create(subject, &config, &bench.engine), 0);
     return bench;
 }
 
@@ -171,6 +185,9 @@ START_TEST(no_table_has_a_hole)
     HOLE(reap);
     HOLE(wake);
     HOLE(cancel);
+    HOLE(know_file);
+    HOLE(forget_file);
+    HOLE(notify);
     HOLE(execute);
 #undef HOLE
     bench_close(&bench);
@@ -183,8 +200,13 @@ START_TEST(engines_are_found_by_number)
 
     REQUIRE(engine_find(AIO_ENGINE_KAIO, &error) == &engine_kaio_ops && error == 0);
     REQUIRE(engine_find(AIO_ENGINE_SYNC, &error) == &engine_sync_ops && error == 0);
-    REQUIRE(engine_find(AIO_ENGINE_AUTO, &error) != NULL && error == 0);
-    REQUIRE(engine_find(AIO_ENGINE_URING, &error) == NULL && error == -EOPNOTSUPP);
+    REQUIRE(engine_find(AIO_ENGINE_THREADS, &error) == &engine_threads_ops && error == 0);
+    REQUIRE(engine_find(AIO_ENGINE_AUTO, &error) == &engine_kaio_ops && error == 0);
+    /* It depends on how this was built. */
+    if (engine_find(AIO_ENGINE_URING, &error) != NULL)
+        REQUIRE(engine_find(AIO_ENGINE_URING, &error)->id == AIO_ENGINE_URING && error == 0);
+    else
+        REQUIRE_EQ(error, -EOPNOTSUPP);
     REQUIRE(engine_find(AIO_ENGINE_SIM, &error) == NULL && error == -EOPNOTSUPP);
     REQUIRE(engine_find((enum aio_engine)6, &error) == NULL && error == -EINVAL);
     REQUIRE(engine_find((enum aio_engine) - 1, &error) == NULL && error == -EINVAL);
@@ -315,11 +337,15 @@ START_TEST(execute_needs_no_context)
 {
     const struct engine_io nop = {.opcode = AIO_OP_NOP};
     const struct engine_io sync = {.opcode = AIO_OP_SYNC, .fd = -1};
-    static const struct engine_ops *const tables[] = {&engine_kaio_ops, &engine_sync_ops};
 
-    for (size_t index = 0; index < COUNT(tables); index++) {
-        EXPECT(tables[index]->execute(NULL, &nop), -EINVAL);
-        EXPECT(tables[index]->execute(NULL, &sync), -EBADF);
+    for (enum aio_engine id = AIO_ENGINE_KAIO; id < AIO_ENGINE_SIM; id++) {
+        int error;
+        const struct engine_ops *ops = engine_find(id, &error);
+
+        if (ops == NULL)
+            continue;
+        EXPECT(ops->execute(NULL, &nop), -EINVAL);
+        EXPECT(ops->execute(NULL, &sync), -EBADF);
     }
 }
 END_TEST
@@ -416,18 +442,32 @@ START_TEST(a_recycled_tag_has_no_leftovers)
 }
 END_TEST
 
-START_TEST(cancel_stops_nothing_and_says_so)
+/* Whatever cancel says must be what comes: each transfer has one event, all the same. */
+START_TEST(cancel_says_what_becomes_of_a_transfer)
 {
-    struct bench bench = bench_open(_i, 4);
+    struct bench bench = bench_open(_i, FILE_PAGES);
     struct engine_event events[FILE_PAGES];
-    struct engine_io io = io_of(&bench, AIO_OP_READ, 1);
-    int64_t result;
+    struct engine_io ios[FILE_PAGES];
+    int64_t said[FILE_PAGES];
 
-    start(&bench, &io, 1);
-    result = CALL(bench.engine->ops->cancel(bench.engine, 1));
-    REQUIRE(result == -EBUSY || result == -EALREADY);
-    collect(&bench, events, 1);
-    REQUIRE_EQ(events[1].result, PAGE);
+    REQUIRE(bench.engine->ops->cancel(bench.engine, 5) < 0);
+    for (unsigned round = 0; round < 20; round++) {
+        for (uint32_t tag = 0; tag < FILE_PAGES; tag++)
+            ios[tag] = io_of(&bench, AIO_OP_READ, tag);
+        start(&bench, ios, FILE_PAGES);
+        for (uint32_t tag = 0; tag < FILE_PAGES; tag++) {
+            /* From both ends. */
+            uint32_t other = tag % 2 == 0 ? tag : FILE_PAGES - tag;
+
+            said[other] = CALL(bench.engine->ops->cancel(bench.engine, other));
+        }
+        collect(&bench, events, FILE_PAGES);
+        for (uint32_t tag = 0; tag < FILE_PAGES; tag++) {
+            REQUIRE(said[tag] == 0 || said[tag] == -EBUSY || said[tag] == -EALREADY);
+            REQUIRE_EQ(events[tag].result, said[tag] == 0 ? -ECANCELED : (int)PAGE);
+        }
+        REQUIRE(bench.engine->ops->cancel(bench.engine, 5) < 0);
+    }
     bench_close(&bench);
 }
 END_TEST
@@ -455,10 +495,9 @@ START_TEST(reap_keeps_to_min_max_and_time)
     memset(events, 0xee, sizeof(events));
     REQUIRE_EQ(reap(&bench, events, 5, 5, NULL), 5);
     REQUIRE_EQ(events[5].tag, 0xeeeeeeee);
-    REQUIRE(reap(&bench, events, 10, 16, NULL) >= 10);
+    if (reap(&bench, events, 10, 16, NULL) < 11)
+        REQUIRE_EQ(reap(&bench, events, 1, 16, NULL), 1);
     /* Fewer than min, when the time is over. */
-    while (reap(&bench, events, 1, 16, &no_time) > 0)
-        ;
     ios[0] = io_of(&bench, AIO_OP_READ, 0);
     start(&bench, ios, 1);
     start_ns = clock_ns();
@@ -685,7 +724,7 @@ static Suite *engine_suite(void)
         {"depth", &as_many_as_the_depth_run_at_once},
         {"batch", &a_bad_one_in_a_batch_is_its_own_affair},
         {"leftovers", &a_recycled_tag_has_no_leftovers},
-        {"cancel", &cancel_stops_nothing_and_says_so},
+        {"cancel", &cancel_says_what_becomes_of_a_transfer},
         {"reap", &reap_keeps_to_min_max_and_time},
         {"wake", &a_wake_ends_a_reap_whatever_it_waits_for},
         {"early wake", &a_wake_before_the_reap_counts},
@@ -694,9 +733,10 @@ static Suite *engine_suite(void)
         {"together", &many_submit_while_one_reaps},
     };
     Suite *suite = suite_create("engine");
+    const int count = find_working();
 
     for (size_t index = 0; index < COUNT(per_engine); index++)
-        add_loop_test(suite, per_engine[index].name, *per_engine[index].test, SUBJECTS);
+        add_loop_test(suite, per_engine[index].name, *per_engine[index].test, count);
     ADD_TESTS(suite, "engines", engines_are_found_by_number, execute_needs_no_context);
     return suite;
 }

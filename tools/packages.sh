@@ -13,6 +13,7 @@ package_present() {
     case $1 in
     libc6-dev) header_present stdio.h ;;
     libaio-dev) header_present libaio.h ;;
+    liburing-dev) header_present liburing.h ;;
     check) header_present check.h ;;
     ninja-build) command -v ninja ;;
     libc6-dbg) [[ -d /usr/lib/debug/.build-id ]] || ! command -v dpkg ;;

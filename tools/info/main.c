@@ -17,13 +17,16 @@
 
 static const char usage[] =
     "Usage: aiofile-info [--json] PATH...\n"
+    "       aiofile-info [--json] --engines\n"
     "       aiofile-info --coherence [--destroy] [--rounds=N] PATH\n"
     "\n"
     "Tells what libaiofile finds at each PATH: direct I/O, alignments, atomic writes; and which\n"
-    "of its engines work here. PATH is a file or a block device, which are only read, or a\n"
-    "directory, in which an unnamed temporary file is made.\n"
+    "of its engines work here, which one a queue gets that asks for none, and why the others do\n"
+    "not work. PATH is a file or a block device, which are only read, or a directory, in which an\n"
+    "unnamed temporary file is made.\n"
     "\n"
     "  --json        the same for programs\n"
+    "  --engines     the engines alone: no PATH is looked at\n"
     "  --coherence   try, with races of raw system calls on files of its own in the directory\n"
     "                PATH, whether direct I/O and the page cache agree there, and which submits\n"
     "                block. Needs some MiB and a few seconds. What collides may be noted in the\n"
@@ -39,6 +42,7 @@ static const char usage[] =
 
 struct arguments {
     bool json;
+    bool engines;
     bool coherence;
     struct coherence_options how;
 };
@@ -158,8 +162,53 @@ static const struct {
 
 #define ENGINES (sizeof(engines) / sizeof(engines[0]))
 
+/* What AIO_ENGINE_AUTO comes to here. */
+struct choice {
+    int error;           /* negated errno: none of them works */
+    const char *engine;  /* its name */
+    char sentence[1100]; /* the library's, why; another one where it got less depth */
+};
+
+static void keep_sentence(void *context, int level, const char *message)
+{
+    struct choice *choice = context;
+    size_t used = strlen(choice->sentence);
+
+    (void)level;
+    snprintf(choice->sentence + used, sizeof(choice->sentence) - used, "%s%s", used > 0 ? "; " : "",
+             message);
+}
+
+static const char *engine_name(uint32_t engine)
+{
+    for (size_t index = 0; index < ENGINES; index++)
+        if ((uint32_t)engines[index].engine == engine)
+            return engines[index].name;
+    return "unknown";
+}
+
+static void choice_find(struct choice *choice)
+{
+    struct aio_queue_options options = AIO_QUEUE_OPTIONS_INIT;
+    struct aio_queue_stats stats = {.size = sizeof(stats)};
+    struct aio_queue *queue;
+
+    memset(choice, 0, sizeof(*choice));
+    choice->engine = "none";
+    options.log = keep_sentence;
+    options.log_context = choice;
+    choice->error = aio_queue_create(&options, &queue);
+    if (choice->error != 0)
+        return;
+    if (aio_queue_stats(queue, &stats) == 0)
+        choice->engine = engine_name(stats.engine);
+    aio_queue_destroy(queue, 0);
+}
+
 static void print_engines(void)
 {
+    struct choice choice;
+
     printf("engines\n");
     for (size_t index = 0; index < ENGINES; index++) {
         char reason[512] = "";
@@ -170,6 +219,11 @@ static void print_engines(void)
         else
             printf("  %-20s no (%s): %s\n", engines[index].name, strerrorname_np(-error), reason);
     }
+    choice_find(&choice);
+    if (choice.error == 0)
+        printf("  %-20s %s (%s)\n", "auto", choice.engine, choice.sentence);
+    else
+        printf("  %-20s no (%s): %s\n", "auto", strerrorname_np(-choice.error), choice.sentence);
 }
 
 /* --- a program reads it --------------------------------------------------------------------- */
@@ -223,17 +277,32 @@ static void json_facts(const char *path, const struct facts *facts)
     printf("}");
 }
 
+static const char *error_name(int error)
+{
+    return error == 0 ? "" : strerrorname_np(-error);
+}
+
+/* The member "engines" and what follows it. */
 static void json_engines(void)
 {
+    struct choice choice;
+
+    printf("\"engines\": [");
     for (size_t index = 0; index < ENGINES; index++) {
         char reason[512] = "";
         int error = aio_engine_probe(engines[index].engine, reason, sizeof(reason));
 
         printf("%s\n  {\"name\": \"%s\", \"works\": %s", index > 0 ? "," : "", engines[index].name,
                error == 0 ? "true" : "false");
-        json_member("reason", error == 0 ? "" : reason);
+        json_member("error", error_name(error));
+        json_member("reason", reason);
         printf("}");
     }
+    choice_find(&choice);
+    printf("\n ], \"auto\": {\"engine\": \"%s\"", choice.engine);
+    json_member("error", error_name(choice.error));
+    json_member("log", choice.sentence);
+    printf("}");
 }
 
 /* --- the command line ----------------------------------------------------------------------- */
@@ -269,13 +338,25 @@ static int look_at_all(char **paths, int count, bool json)
             status = EXIT_ERROR;
     }
     if (json) {
-        printf("%s], \"engines\": [", first ? "" : "\n ");
+        printf("%s], ", first ? "" : "\n ");
         json_engines();
-        printf("\n ]}\n");
+        printf("}\n");
     } else {
         print_engines();
     }
     return status;
+}
+
+static int show_engines(bool json)
+{
+    if (!json) {
+        print_engines();
+        return EXIT_OK;
+    }
+    printf("{\"version\": \"%s\", ", aio_file_version());
+    json_engines();
+    printf("}\n");
+    return EXIT_OK;
 }
 
 static int wrong(const char *sentence)
@@ -297,10 +378,14 @@ static bool parse_rounds(const char *text, unsigned *rounds)
 
 static int run(const struct arguments *arguments, char **paths, int count)
 {
-    if (count == 0)
+    if (arguments->engines && (count > 0 || arguments->coherence))
+        return wrong("--engines takes no PATH, and is not for --coherence");
+    if (count == 0 && !arguments->engines)
         return wrong("no PATH is given");
     if (!arguments->coherence && (arguments->how.destroy || arguments->how.rounds != 0))
         return wrong("--destroy and --rounds belong to --coherence");
+    if (arguments->engines)
+        return show_engines(arguments->json);
     if (!arguments->coherence)
         return look_at_all(paths, count, arguments->json);
     if (count > 1)
@@ -313,13 +398,10 @@ static int run(const struct arguments *arguments, char **paths, int count)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"coherence", no_argument, NULL, 'c'},
-        {"destroy", no_argument, NULL, 'd'},
-        {"rounds", required_argument, NULL, 'r'},
-        {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"json", no_argument, NULL, 'j'},         {"engines", no_argument, NULL, 'e'},
+        {"coherence", no_argument, NULL, 'c'},    {"destroy", no_argument, NULL, 'd'},
+        {"rounds", required_argument, NULL, 'r'}, {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     struct arguments arguments = {0};
     int option;
@@ -328,6 +410,9 @@ int main(int argc, char **argv)
         switch (option) {
         case 'j':
             arguments.json = true;
+            break;
+        case 'e':
+            arguments.engines = true;
             break;
         case 'c':
             arguments.coherence = true;
