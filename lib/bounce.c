@@ -129,12 +129,44 @@ int bounce_get(struct bounce_pass *pass, bool callback)
     return result;
 }
 
+bool bounce_waits(const struct bounce_pass *pass)
+{
+    bool waits;
+
+    thread_mutex_lock(&pool.lock);
+    waits = pass->waiting;
+    thread_mutex_unlock(&pool.lock);
+    return waits;
+}
+
 void bounce_wait(struct bounce_pass *pass)
 {
     thread_mutex_lock(&pool.lock);
     while (pass->waiting)
         thread_cond_wait(pass->wakeup, &pool.lock, DEADLINE_NEVER);
     thread_mutex_unlock(&pool.lock);
+}
+
+bool bounce_withdraw(struct bounce_pass *pass)
+{
+    struct bounce_pass *previous = NULL;
+    bool waited;
+
+    thread_mutex_lock(&pool.lock);
+    waited = pass->waiting;
+    if (waited) {
+        for (struct bounce_pass *other = pool.first; other != pass; other = other->next)
+            previous = other;
+        if (previous == NULL)
+            pool.first = pass->next;
+        else
+            previous->next = pass->next;
+        if (pool.last == pass)
+            pool.last = previous;
+        pass->waiting = false;
+    }
+    thread_mutex_unlock(&pool.lock);
+    return waited;
 }
 
 struct bounce_pass *bounce_put(struct bounce_pass *pass)

@@ -36,8 +36,13 @@ void bounce_remove_user(void);
  * that have the others may wait for this very thread. */
 int bounce_get(struct bounce_pass *pass, bool callback);
 
-/* Sleeps until a pass that waits has its memory. */
+/* Whether a pass still waits. Sleeps until it has its memory. */
+bool bounce_waits(const struct bounce_pass *pass);
 void bounce_wait(struct bounce_pass *pass);
+
+/* Takes a pass out of the list of those that wait. Returns false when it does not wait: it has its
+ * memory, or never asked. Does not block. */
+bool bounce_withdraw(struct bounce_pass *pass);
 
 /* Gives the buffer back. Does not block. Returns the submitted operation that got it, or NULL. */
 struct bounce_pass *bounce_put(struct bounce_pass *pass);

@@ -335,6 +335,7 @@ static struct aio_file *file_new(const struct aio_file_options *options)
         atomic_init(&file->queue, options->queue);
     }
     inflight_init(&file->inflight);
+    pace_init(&file->pace, options->submit_limit_ns);
     thread_mutex_init(&file->cursor_turn);
     thread_mutex_init(&file->cursor_lock);
     atomic_init(&file->page_cache_fd, -1);
@@ -347,6 +348,7 @@ static void file_free(struct aio_file *file)
 {
     if (!file_is_inherited(file)) {
         inflight_destroy(&file->inflight);
+        pace_destroy(&file->pace);
         thread_mutex_destroy(&file->cursor_lock);
         thread_mutex_destroy(&file->cursor_turn);
     }
@@ -633,6 +635,7 @@ int aio_file_info(struct aio_file *file, struct aio_file_info *result)
                          stats_sum(&file->stats, STATS_BOUNCED_WRITES);
     info.cached_reads += stats_sum(&file->stats, STATS_CACHED_READS);
     info.cached_writes += stats_sum(&file->stats, STATS_CACHED_WRITES);
+    info.offloaded = stats_sum(&file->stats, STATS_OFFLOADED);
     info.read_alignment = file->alignment.read;
     info.atomic_write_min = file->alignment.atomic_min;
     info.atomic_write_max = file->alignment.atomic_max;
@@ -742,7 +745,11 @@ static void wait_for_requests(struct aio_file *file)
     if (hasten)
         queues_hasten_begin(1);
     /* Also where the count is 0 already: whoever counted down last may still be in there. */
+    while (inflight_count(&file->inflight) > 0 && queues_move_owned())
+        continue;
     inflight_wait_idle(&file->inflight);
+    if (atomic_load_explicit(&file->registered, memory_order_relaxed))
+        queues_forget_file(file->fd);
     if (hasten)
         queues_hasten_end();
 }

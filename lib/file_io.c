@@ -335,7 +335,9 @@ ssize_t aio_file_execute(struct aio_file *file, const struct aio_op *op)
     if (file == NULL || op == NULL || (op->file != NULL && op->file != file))
         return -EINVAL;
     error = op_check(op);
-    if (error == 0 && op->on_complete != NULL)
+    /* Nothing follows it, and nobody else is there to be told that it takes long. */
+    if (error == 0 &&
+        (op->on_complete != NULL || op->deadline != 0 || (op->flags & AIO_OP_LINK) != 0))
         error = -EINVAL;
     if (error != 0)
         return error;

@@ -13,7 +13,9 @@
 #include <aiofile/queue.h>
 
 #include "bounce.h"
+#include "followers.h"
 #include "gate.h"
+#include "pace.h"
 #include "transfer.h"
 #include "workers.h"
 
@@ -33,8 +35,9 @@ enum file_stage {
 struct file_pass {
     struct gate_pass gate;
     struct bounce_pass bounce;
-    struct worker_job job; /* of a submitted operation: set by the queue; run by a worker when it
-                              came in, with came_in set, or when the queue says so */
+    struct follower follower; /* a write in a chain, or a draining sync */
+    struct worker_job job;    /* of a submitted operation: set by the queue; run by a worker when it
+                                 came in, with came_in set, or when the queue says so */
     bool came_in;
     bool memory_fits;   /* aligned: no bounce buffer for its sake */
     bool cached;        /* the road is the page cache */
@@ -47,6 +50,8 @@ struct file_pass {
     bool drains;        /* a sync that comes after all writes submitted before it */
     bool worker;        /* it is for a worker to execute, not for the engine */
     bool wants_workers; /* it may come to need workers */
+    bool nowait;        /* it is -EAGAIN where it would have to wait */
+    uint8_t pace;       /* enum pace_state, of the file when it was let go */
     uint8_t stage;      /* enum file_stage */
     uint8_t patience;   /* enum file_patience */
     uint32_t mode;      /* of an allocation */
@@ -57,8 +62,12 @@ static inline void file_pass_init(struct file_pass *pass)
 {
     pass->gate.shared = 0;
     pass->gate.alone = 0;
+    pass->gate.waiting = false;
     pass->gate.wakeup = NULL;
+    pass->follower.listed = false;
+    pass->follower.waiting = false;
     pass->bounce.memory = NULL;
+    pass->bounce.waiting = false;
     pass->bounce.wakeup = NULL;
     memset(&pass->came_in, 0, sizeof(*pass) - offsetof(struct file_pass, came_in));
 }
@@ -82,15 +91,44 @@ enum file_step {
 int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct file_pass *pass);
 
 /* Brings it in, from the start or from where it was held. Returns a step, or a negated errno, which
- * is the operation's result. No lock held; does not block for I/O but an fstat(2). */
+ * is the operation's result. What is not to wait and would have to is DONE, with -EAGAIN. No lock
+ * held; does not block for I/O but an fstat(2). */
 int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
 
-/* Whether a transfer that is for an engine would extend its file. */
+/* An operation that came in by a chain, and has yet to wait for the one before it: it will enter
+ * later. Draining syncs submitted from now on wait for it. No lock held. */
+void file_op_follow(struct aio_file *file, const struct transfer *transfer, struct file_pass *pass);
+
+/* The descriptor that a queue may tell its engine of; it is taken back before it is closed. Negated
+ * errno. No lock held. */
+int file_op_register(struct aio_file *file);
+
+/* Whether a transfer that was let in reads or writes directly. */
+bool file_op_is_direct(const struct aio_file *file, const struct transfer *transfer,
+                       const struct file_pass *pass);
+
+/* Whether a transfer that is for an engine would extend its file, so that the kernel may block in
+ * it. */
 bool file_op_extends(struct aio_file *file, const struct transfer *transfer);
+
+/* Keeps the file of an operation in flight from being closed, until file_op_forget(). */
+void file_op_keep(struct aio_file *file);
+
+/* A submit to the engine with a transfer of the file took that long for each transfer. slept: the
+ * thread was not merely preempted. No lock held. */
+void file_op_submitted(struct aio_file *file, int64_t elapsed_ns, bool slept);
+
+/* An operation was given to a worker for its file's pace. */
+void file_op_offloaded(struct aio_file *file);
 
 /* What a step WORKER wants done. Returns the next step, or a negated errno as file_op_enter(). */
 int file_op_work(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
                  struct transfer *transfer, struct file_pass *pass);
+
+/* Takes a submitted operation back that is held, or whose job no worker has taken. Returns false
+ * when it is neither: it is on its way. Otherwise it is the caller's, to be ended, and
+ * pass->came_in tells whether it had been held. The queue's lock may be held; does not block. */
+bool file_op_withdraw(struct aio_file *file, struct file_pass *pass);
 
 /* The operation has its result: gives up what it holds, keeps a sync's error. The queue's lock may
  * be held; does not block. */

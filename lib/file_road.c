@@ -15,7 +15,8 @@
  *                  |
  *                 GO        descriptor and steps of the transfer
  *
- *     A sync goes from BEGIN by SYNC, behind what it has to cover, to GO.
+ *     A sync goes from BEGIN by SYNC, behind what it has to cover, to GO. One that drains waits
+ *     for the followers of chains first (followers.h), having nothing.
  *
  *   leave     gives everything up, in whatever order
  *
@@ -61,23 +62,40 @@ static bool has_end(const struct file_pass *pass)
     return ((pass->gate.shared | pass->gate.alone) & GATE_END) != 0;
 }
 
-/* Returns whether it is inside. A child's copy of a handle meets nobody. */
-static bool enter_gate(struct aio_file *file, struct file_pass *pass, uint64_t lanes,
-                       enum gate_manner manner)
+/* Enters where nobody is in the way. */
+static bool try_gate(struct aio_file *file, struct file_pass *pass, uint64_t lanes,
+                     enum gate_manner manner)
+{
+    struct gate_pass *came_in;
+    bool inside;
+
+    if (manner == GATE_ALONE)
+        return gate_try_alone(&file->inode->gate, &pass->gate, lanes);
+    inside = gate_try_shared(&file->inode->gate, &pass->gate, lanes, &came_in);
+    start_passes(came_in);
+    return inside;
+}
+
+/* Returns 0 when it is inside, FILE_STEP_HELD when it waits, -EAGAIN when it is not to. A child's
+ * copy of a handle meets nobody. */
+static int enter_gate(struct aio_file *file, struct file_pass *pass, uint64_t lanes,
+                      enum gate_manner manner)
 {
     enum gate_turn turn = GATE_IN_TURN;
     struct gate_pass *came_in;
     bool inside;
 
     if ((lanes & ~pass->gate.alone) == 0 || file_is_inherited(file))
-        return true;
+        return 0;
+    if (pass->nowait)
+        return try_gate(file, pass, lanes, manner) ? 0 : -EAGAIN;
     if (pass->patience == PATIENCE_CALLBACK && manner == GATE_SHARED)
         turn = GATE_CALLBACK;
     else if (has_end(pass))
         turn = GATE_HAS_END;
     inside = gate_enter(&file->inode->gate, &pass->gate, lanes, manner, turn, &came_in);
     start_passes(came_in);
-    return inside;
+    return inside ? 0 : FILE_STEP_HELD;
 }
 
 static void leave_gate(struct aio_file *file, struct file_pass *pass)
@@ -215,6 +233,118 @@ static int prepare_space(struct aio_file *file, const struct aio_op *op, struct 
     return file_sync_error(file);
 }
 
+static int32_t rw_flags_of(const struct aio_op *op)
+{
+    int32_t rw_flags = 0;
+
+    if ((op->flags & AIO_OP_DSYNC) != 0)
+        rw_flags |= RWF_DSYNC;
+    if ((op->flags & AIO_OP_NOWAIT) != 0)
+        rw_flags |= RWF_NOWAIT;
+    if ((op->flags & AIO_OP_HIPRI) != 0)
+        rw_flags |= RWF_HIPRI;
+    if ((op->flags & AIO_OP_ATOMIC) != 0)
+        rw_flags |= RWF_ATOMIC;
+    return rw_flags;
+}
+
+/* Whether untorn writes can be had of this handle at all. */
+static int check_atomic_file(const struct aio_file *file)
+{
+    const char *why = NULL;
+
+    if (file->direct_granted != AIO_DIRECT_GRANTED || file->append_mode)
+        why = "this handle does not write directly: open it direct and without O_APPEND";
+    else if (file->alignment.atomic_max == 0)
+        why = "the file system or the device says of no size that it can be written untorn: use "
+              "checksums or a log";
+    if (why == NULL)
+        return 0;
+    log_say(&file->log, AIO_LOG_ERROR, "AIO_OP_ATOMIC: %s", why);
+    return -EOPNOTSUPP;
+}
+
+/* What is wrong with an untorn write: a number and the one that it should have to do with. */
+struct misfit {
+    const char *what; /* NULL: nothing is */
+    const char *how;
+    uint64_t value;
+    uint64_t limit;
+};
+
+static struct misfit misfit_of_length(const struct aio_file *file, uint64_t length)
+{
+    const struct alignment *alignment = &file->alignment;
+
+    if (length < alignment->atomic_min)
+        return (struct misfit){"length", "less than atomic_write_min", length,
+                               alignment->atomic_min};
+    if (length > alignment->atomic_max)
+        return (struct misfit){"length", "more than atomic_write_max", length,
+                               alignment->atomic_max};
+    if ((length & (length - 1)) != 0)
+        return (struct misfit){"length", "no power of two; the next smaller one", length,
+                               UINT64_C(1) << (63 - __builtin_clzll(length))};
+    if ((length & (file->direct_alignment - 1)) != 0)
+        return (struct misfit){"length", "not a multiple of direct_alignment", length,
+                               file->direct_alignment};
+    return (struct misfit){.what = NULL};
+}
+
+/* Untorn is what the kernel can do in one piece: nothing is made to fit. */
+static struct misfit misfit_of_atomic(const struct aio_file *file, const struct transfer *transfer,
+                                      const struct file_pass *pass)
+{
+    bool vectors = transfer->io.opcode == AIO_OP_WRITEV;
+    struct misfit misfit = misfit_of_length(file, transfer->total);
+
+    if (misfit.what != NULL)
+        return misfit;
+    if (((uint64_t)transfer->offset & (transfer->total - 1)) != 0)
+        return (struct misfit){"offset", "not a multiple of the length", (uint64_t)transfer->offset,
+                               transfer->total};
+    if (vectors && transfer->iov_left > file->alignment.atomic_segments)
+        return (struct misfit){"number of vectors", "more than atomic_write_segments",
+                               transfer->iov_left, file->alignment.atomic_segments};
+    if (!pass->memory_fits)
+        return (struct misfit){
+            "memory address", "not a multiple of memory_alignment",
+            (uintptr_t)(vectors ? transfer->iov_next->iov_base : transfer->io.buf),
+            file->alignment.memory};
+    return misfit;
+}
+
+static int check_atomic(const struct aio_file *file, const struct transfer *transfer,
+                        const struct file_pass *pass)
+{
+    int error = check_atomic_file(file);
+    struct misfit misfit;
+
+    if (error != 0)
+        return error;
+    misfit = misfit_of_atomic(file, transfer, pass);
+    if (misfit.what == NULL)
+        return 0;
+    log_say(&file->log, AIO_LOG_ERROR,
+            "AIO_OP_ATOMIC: the %s, %llu, is %s, %llu: aio_file_info tells what this file can "
+            "write untorn",
+            misfit.what, (unsigned long long)misfit.value, misfit.how,
+            (unsigned long long)misfit.limit);
+    return -EINVAL;
+}
+
+/* What an operation's flags ask for beyond the transfer. */
+static int prepare_flags(const struct aio_file *file, const struct aio_op *op,
+                         struct transfer *transfer, struct file_pass *pass)
+{
+    transfer->io.priority = (uint16_t)op->priority;
+    if ((op->flags & ~(uint32_t)(AIO_OP_WAITED | AIO_OP_LINK)) == 0)
+        return 0;
+    transfer->io.rw_flags |= rw_flags_of(op);
+    pass->nowait = (op->flags & AIO_OP_NOWAIT) != 0;
+    return (op->flags & AIO_OP_ATOMIC) != 0 ? check_atomic(file, transfer, pass) : 0;
+}
+
 int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer *transfer,
                  struct file_pass *pass)
 {
@@ -229,6 +359,8 @@ int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer
     case AIO_OP_DATASYNC:
         transfer_init(transfer, op->opcode, -1, 0);
         pass->drains = (op->flags & AIO_OP_DRAIN) != 0;
+        if (pass->drains && !file_is_inherited(file))
+            followers_stamp(&file->inode->followers, &pass->follower);
         pass->wants_workers = true;
         return file_sync_error(file);
     case AIO_OP_TRUNCATE:
@@ -239,14 +371,17 @@ int file_prepare(struct aio_file *file, const struct aio_op *op, struct transfer
         error = prepare_transfer(file, op, transfer, pass);
         break;
     }
+    if (error == 0)
+        error = prepare_flags(file, op, transfer, pass);
     if (error != 0)
         return error;
-    if ((op->flags & AIO_OP_DSYNC) != 0)
-        transfer->io.rw_flags |= RWF_DSYNC;
     pass->wants_workers =
         transfer_is_write(transfer) || !pass->memory_fits || file->device ||
+        (transfer->io.rw_flags & RWF_HIPRI) != 0 ||
         (((uint64_t)transfer->offset | transfer->total) & (file->alignment.read - 1)) != 0 ||
         atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed) >= 0;
+    /* What is not to wait does not wait for a worker. */
+    pass->wants_workers &= !pass->nowait;
     return 0;
 }
 
@@ -288,14 +423,34 @@ static int append_place(struct aio_file *file, struct transfer *transfer, struct
     return error;
 }
 
-static void give_up_place(struct aio_file *file, struct file_pass *pass)
+/* Where the bytes end that an append may have written. What was let go and failed may have written
+ * all of its place, but for one that was not to wait: it says what it wrote. */
+static off_t end_of_place(const struct transfer *transfer, const struct file_pass *pass)
 {
+    uint64_t written = transfer->total;
+
+    if (pass->stage != STAGE_INSIDE || (pass->nowait && transfer->result == -EAGAIN))
+        written = 0;
+    else if (pass->nowait && transfer->result >= 0)
+        written = (uint64_t)transfer->result;
+    return transfer->offset + (off_t)written;
+}
+
+/* A place that stays empty is the next append's, if that has not got its own yet: who tries again
+ * and again would leave hole after hole before one that is in flight. */
+static void give_up_place(struct aio_file *file, const struct transfer *transfer,
+                          struct file_pass *pass)
+{
+    struct inode *inode = file->inode;
+
     if (!pass->placed)
         return;
     pass->placed = false;
-    file_lock(file, &file->inode->place_lock);
-    file->inode->appends_inflight--;
-    file_unlock(file, &file->inode->place_lock);
+    file_lock(file, &inode->place_lock);
+    inode->appends_inflight--;
+    if (inode->append_end == transfer->offset + (off_t)transfer->total)
+        inode->append_end = end_of_place(transfer, pass);
+    file_unlock(file, &inode->place_lock);
 }
 
 /* Whether an append, wherever its place will be, would extend a file that is extended ahead. */
@@ -513,9 +668,12 @@ static bool is_space(const struct transfer *transfer)
 
 static int begin(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
+    if (pass->drains && !file_is_inherited(file) &&
+        followers_await(&file->inode->followers, &pass->follower))
+        return FILE_STEP_HELD;
     if (is_space(transfer) || pass->drains) {
         pass->stage = is_space(transfer) ? STAGE_GO : STAGE_SYNC;
-        return enter_gate(file, pass, GATE_ALL, GATE_ALONE) ? 0 : FILE_STEP_HELD;
+        return enter_gate(file, pass, GATE_ALL, GATE_ALONE);
     }
     if (transfer_is_sync(transfer)) {
         pass->stage = STAGE_SYNC;
@@ -523,18 +681,20 @@ static int begin(struct aio_file *file, struct transfer *transfer, struct file_p
     }
     /* In a callback, and where extending ahead has failed, the write extends the file by itself. */
     if (!pass->grown && pass->patience != PATIENCE_CALLBACK && must_grow(file, transfer)) {
+        if (pass->nowait)
+            return -EAGAIN;
         pass->stage = STAGE_GROW;
-        return enter_gate(file, pass, GATE_ALL, GATE_ALONE) ? 0 : FILE_STEP_HELD;
+        return enter_gate(file, pass, GATE_ALL, GATE_ALONE);
     }
     if (file->append_mode && transfer_is_write(transfer)) {
         if (pass->patience == PATIENCE_CALLBACK)
             return -EDEADLK;
         pass->stage = STAGE_PLACE;
-        return enter_gate(file, pass, GATE_ALL, GATE_ALONE) ? 0 : FILE_STEP_HELD;
+        return enter_gate(file, pass, GATE_ALL, GATE_ALONE);
     }
     if (is_append(transfer->opcode)) {
         pass->stage = STAGE_PLACE;
-        return enter_gate(file, pass, GATE_END, GATE_SHARED) ? 0 : FILE_STEP_HELD;
+        return enter_gate(file, pass, GATE_END, GATE_SHARED);
     }
     pass->stage = STAGE_ROAD;
     return 0;
@@ -550,12 +710,47 @@ static void share_road(struct aio_file *file, const struct transfer *transfer,
     start_passes(gate_share(&file->inode->gate, &pass->gate, lanes));
 }
 
+/* Polling is for what goes to a device. What the program can know before is refused; a read that
+ * has to see what was written through the page cache a moment ago finds it in memory. */
+static int check_polled(struct aio_file *file, struct transfer *transfer,
+                        const struct file_pass *pass)
+{
+    if (file->direct_granted == AIO_DIRECT_GRANTED && !pass->cached)
+        return 0;
+    if (file->direct_granted == AIO_DIRECT_GRANTED && transfer_is_read(transfer)) {
+        transfer->io.rw_flags &= ~RWF_HIPRI;
+        return 0;
+    }
+    log_say(&file->log, AIO_LOG_ERROR,
+            "AIO_OP_HIPRI: this transfer does not go to the device by itself, so there is nothing "
+            "to poll for: open the file direct and without O_APPEND, and keep to multiples of %u "
+            "bytes (direct_alignment)",
+            file->direct_alignment);
+    return -EOPNOTSUPP;
+}
+
+/* Whether the road chosen is one that the operation's flags allow. */
+static int check_road(struct aio_file *file, struct transfer *transfer,
+                      const struct file_pass *pass)
+{
+    int error = 0;
+
+    if ((transfer->io.rw_flags & RWF_HIPRI) != 0)
+        error = check_polled(file, transfer, pass);
+    if (error == 0 && pass->nowait &&
+        (pass->bounced || pass->clipped || transfer->iov_left > TRANSFER_IOV_MAX))
+        error = -EAGAIN;
+    return error;
+}
+
 static int take_road(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     enum gate_manner manner;
     uint64_t lanes;
     int error = choose_road(file, transfer, pass, &manner, &lanes);
 
+    if (error == 0)
+        error = check_road(file, transfer, pass);
     if (error == FILE_STEP_DONE) {
         transfer->result = 0;
         pass->stage = STAGE_INSIDE;
@@ -568,7 +763,7 @@ static int take_road(struct aio_file *file, struct transfer *transfer, struct fi
         share_road(file, transfer, pass, lanes);
         return 0;
     }
-    return enter_gate(file, pass, lanes, manner) ? 0 : FILE_STEP_HELD;
+    return enter_gate(file, pass, lanes, manner);
 }
 
 /* All that came before is done; what comes now may run beside the sync, but for other syncs. */
@@ -576,7 +771,7 @@ static int take_sync(struct aio_file *file, struct file_pass *pass)
 {
     leave_gate(file, pass);
     pass->stage = STAGE_GO;
-    return enter_gate(file, pass, GATE_SYNC, GATE_ALONE) ? 0 : FILE_STEP_HELD;
+    return enter_gate(file, pass, GATE_SYNC, GATE_ALONE);
 }
 
 static int take_memory(struct file_pass *pass)
@@ -633,18 +828,36 @@ static int fd_for_dsync(struct aio_file *file, int fd)
     return other >= 0 ? other : fd;
 }
 
+/* The engine's submit would block: in the page cache beside direct handles, or where the file
+ * system makes direct writes something else, unless it is told not to. And what is alone must come
+ * to its end without anybody reaping it: the thread that should may run a callback that waits for
+ * it. */
+static bool needs_worker(const struct aio_file *file, const struct transfer *transfer,
+                         const struct file_pass *pass)
+{
+    if (pass->gate.alone != 0)
+        return true;
+    if (!transfer_is_write(transfer))
+        return false;
+    return (pass->cached && (file->direct || file->append_mode)) ||
+           (file->direct_granted == AIO_DIRECT_EMULATED && !pass->nowait);
+}
+
 static int go_transfer(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     bool writing = transfer_is_write(transfer);
     int fd = file->fd;
 
+    pass->worker = needs_worker(file, transfer, pass);
+    if (pass->worker && pass->nowait && pass->patience == PATIENCE_SUBMITTED)
+        return -EAGAIN;
     if (pass->cached) {
         fd = file_page_cache_fd(file);
         transfer->alignment = 1;
     }
     if (fd < 0)
         return fd;
-    transfer->io.fd = transfer->io.rw_flags != 0 ? fd_for_dsync(file, fd) : fd;
+    transfer->io.fd = (transfer->io.rw_flags & RWF_DSYNC) != 0 ? fd_for_dsync(file, fd) : fd;
     if (pass->bounced)
         transfer_set_bounce(transfer, pass->bounce.memory, BOUNCE_SIZE);
     if (pass->cached && writing && transfer->total > 0 && !file_is_inherited(file)) {
@@ -652,12 +865,7 @@ static int go_transfer(struct aio_file *file, struct transfer *transfer, struct 
         pass->marked = true;
     }
     count_road(file, transfer, pass);
-    /* The engine's submit would block: in the page cache beside direct handles, or where the file
-     * system makes direct writes something else. And what is alone must come to its end without
-     * anybody reaping it: the thread that should may run a callback that waits for it. */
-    pass->worker = pass->gate.alone != 0 ||
-                   (writing && ((pass->cached && (file->direct || file->append_mode)) ||
-                                file->direct_granted == AIO_DIRECT_EMULATED));
+    pass->pace = (uint8_t)pace_look(&file->pace);
     return 0;
 }
 
@@ -694,6 +902,8 @@ static int go(struct aio_file *file, struct transfer *transfer, struct file_pass
  * 0 for what has to take the long way. */
 static int take_short_way(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
+    int step;
+
     if (transfer->io.rw_flags != 0)
         return 0;
     if (transfer->opcode == AIO_OP_READ || transfer->opcode == AIO_OP_READV) {
@@ -704,14 +914,16 @@ static int take_short_way(struct aio_file *file, struct transfer *transfer, stru
         if (!file_fits_plainly(file, transfer->offset, transfer->total, file->direct_alignment))
             return 0;
         pass->stage = STAGE_GO;
-        if (!enter_gate(file, pass, lanes_of_write(file, transfer->offset, transfer->total),
-                        GATE_SHARED))
-            return FILE_STEP_HELD;
+        step = enter_gate(file, pass, lanes_of_write(file, transfer->offset, transfer->total),
+                          GATE_SHARED);
+        if (step != 0)
+            return step;
         pass->stage = STAGE_INSIDE;
     } else {
         return 0;
     }
     count_road(file, transfer, pass);
+    pass->pace = (uint8_t)pace_look(&file->pace);
     return FILE_STEP_ENGINE;
 }
 
@@ -782,9 +994,26 @@ static void end_sync(struct aio_file *file, struct transfer *transfer, struct fi
     transfer->error = (int32_t)transfer->result;
 }
 
-/* Gives up what is held. Nothing of it is asked for in vain: each wait has ended. */
-static void give_up(struct aio_file *file, struct file_pass *pass)
+/* A follower has come to the gate, or never will. */
+static void stop_following(struct aio_file *file, struct file_pass *pass)
 {
+    struct follower *syncs;
+
+    if (!pass->follower.listed)
+        return;
+    syncs = followers_remove(&file->inode->followers, &pass->follower);
+    while (syncs != NULL) {
+        struct follower *next = syncs->next;
+
+        start_came_in((struct file_pass *)((char *)syncs - offsetof(struct file_pass, follower)));
+        syncs = next;
+    }
+}
+
+/* Gives up what is held. Nothing of it is asked for in vain: each wait has ended. */
+static void give_up(struct aio_file *file, const struct transfer *transfer, struct file_pass *pass)
+{
+    stop_following(file, pass);
     if (pass->marked)
         unsynced_end_write(&file->inode->unsynced);
     pass->marked = false;
@@ -794,7 +1023,7 @@ static void give_up(struct aio_file *file, struct file_pass *pass)
         if (next != NULL)
             start_came_in((struct file_pass *)((char *)next - offsetof(struct file_pass, bounce)));
     }
-    give_up_place(file, pass);
+    give_up_place(file, transfer, pass);
     leave_gate(file, pass);
 }
 
@@ -824,7 +1053,7 @@ void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_p
         /* What lies behind was only made ahead. */
         transfer->result = limit > transfer->offset ? limit - transfer->offset : 0;
     }
-    give_up(file, pass);
+    give_up(file, transfer, pass);
 }
 
 /* --- execute -------------------------------------------------------------------------------- */
@@ -906,11 +1135,29 @@ static void grow_and_begin(struct aio_file *file, struct transfer *transfer, str
 
 /* --- blocking calls ------------------------------------------------------------------------- */
 
-/* Waits for the gate or for bounce memory. What is waited for may be in flight on any queue. */
+static bool wants_memory(const struct file_pass *pass)
+{
+    return pass->stage == STAGE_GO && pass->bounced && pass->bounce.memory == NULL;
+}
+
+static bool still_waits(struct aio_file *file, struct file_pass *pass)
+{
+    if (pass->stage == STAGE_BEGIN)
+        return followers_waits(&file->inode->followers, &pass->follower);
+    return wants_memory(pass) ? bounce_waits(&pass->bounce)
+                              : gate_waits(&file->inode->gate, &pass->gate);
+}
+
+/* Waits for followers, for the gate or for bounce memory. What is waited for may be in flight on
+ * any queue, this thread's own among them. */
 static void wait_for_turn(struct aio_file *file, struct file_pass *pass)
 {
     queues_hasten_begin(1);
-    if (pass->stage == STAGE_GO && pass->bounced && pass->bounce.memory == NULL)
+    while (still_waits(file, pass) && queues_move_owned())
+        continue;
+    if (pass->stage == STAGE_BEGIN)
+        followers_wait(&file->inode->followers, &pass->follower);
+    else if (wants_memory(pass))
         bounce_wait(&pass->bounce);
     else
         gate_wait(&file->inode->gate, &pass->gate);
@@ -926,6 +1173,7 @@ int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct
     thread_cond_init(&wakeup);
     pass->gate.wakeup = &wakeup;
     pass->bounce.wakeup = &wakeup;
+    pass->follower.wakeup = &wakeup;
     step = enter(file, transfer, pass);
     while (step == FILE_STEP_HELD || pass->stage == STAGE_GROW) {
         if (step == FILE_STEP_HELD)
@@ -936,7 +1184,7 @@ int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct
     }
     thread_cond_destroy(&wakeup);
     if (step < 0)
-        give_up(file, pass);
+        give_up(file, transfer, pass);
     return step;
 }
 
@@ -972,16 +1220,75 @@ int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct fil
 
 int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
+    /* Afterwards, if it is held, it may be somebody else's, unless it is a follower: those are not
+     * published yet. */
+    bool following = pass->follower.listed;
     int step = enter(file, transfer, pass);
 
+    if (following)
+        stop_following(file, pass);
+    if (step == -EAGAIN && pass->nowait) {
+        transfer_fail(transfer, -EAGAIN);
+        return FILE_STEP_DONE;
+    }
     if (step < 0)
-        give_up(file, pass);
+        give_up(file, transfer, pass);
     return step;
+}
+
+void file_op_keep(struct aio_file *file)
+{
+    inflight_add(&file->inflight);
+}
+
+void file_op_submitted(struct aio_file *file, int64_t elapsed_ns, bool slept)
+{
+    pace_note(&file->pace, elapsed_ns, slept);
+}
+
+void file_op_offloaded(struct aio_file *file)
+{
+    stats_add(stats_cell(&file->stats), STATS_OFFLOADED, 1);
+}
+
+void file_op_follow(struct aio_file *file, const struct transfer *transfer, struct file_pass *pass)
+{
+    if (transfer_is_write(transfer) || is_space(transfer))
+        followers_add(&file->inode->followers, &pass->follower);
+}
+
+int file_op_register(struct aio_file *file)
+{
+    if (file_is_inherited(file))
+        return -EOWNERDEAD;
+    atomic_store_explicit(&file->registered, true, memory_order_relaxed);
+    return file->fd;
+}
+
+bool file_op_is_direct(const struct aio_file *file, const struct transfer *transfer,
+                       const struct file_pass *pass)
+{
+    return file != NULL && file->direct && !pass->cached && !transfer_is_sync(transfer);
+}
+
+bool file_op_withdraw(struct aio_file *file, struct file_pass *pass)
+{
+    struct gate_pass *came_in;
+    bool held = gate_withdraw(&file->inode->gate, &pass->gate, &came_in);
+
+    start_passes(came_in);
+    if (!held)
+        held = bounce_withdraw(&pass->bounce) ||
+               followers_withdraw(&file->inode->followers, &pass->follower);
+    if (held)
+        pass->came_in = true;
+    return held || workers_withdraw(&pass->job);
 }
 
 bool file_op_extends(struct aio_file *file, const struct transfer *transfer)
 {
     return transfer_is_write(transfer) && transfer->total > 0 &&
+           (transfer->io.rw_flags & RWF_NOWAIT) == 0 &&
            file_extends(file, transfer->offset + (off_t)transfer->total);
 }
 

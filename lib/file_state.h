@@ -20,6 +20,7 @@
 #include "inflight.h"
 #include "inode.h"
 #include "log.h"
+#include "pace.h"
 #include "stats.h"
 #include "thread.h"
 
@@ -58,6 +59,9 @@ struct aio_file {
     atomic_int page_cache_fd;
     atomic_int append_fd; /* the same with O_APPEND */
 
+    /* Whether a queue was told of fd. Relaxed: close comes last. */
+    atomic_bool registered;
+
     /* Whether the handle may hold a lock. Relaxed: close comes last. */
     atomic_bool locked;
 
@@ -73,6 +77,8 @@ struct aio_file {
      * while waiting for the gate or bounce memory; taken after them. */
     struct thread_mutex cursor_lock;
     off_t cursor_offset;
+
+    struct pace pace;
 
     struct stats stats;
 };

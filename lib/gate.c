@@ -321,6 +321,33 @@ bool gate_try_alone(struct gate *gate, struct gate_pass *pass, uint64_t lanes)
     return inside;
 }
 
+bool gate_withdraw(struct gate *gate, struct gate_pass *pass, struct gate_pass **came_in)
+{
+    bool waited;
+
+    *came_in = NULL;
+    thread_mutex_lock(&gate->lock);
+    waited = pass->waiting;
+    if (waited) {
+        stop_waiting(gate, pass);
+        pass->waiting = false;
+        *came_in = look_through(gate, NULL);
+        reopen(gate, pass->wanted);
+    }
+    thread_mutex_unlock(&gate->lock);
+    return waited;
+}
+
+bool gate_waits(struct gate *gate, const struct gate_pass *pass)
+{
+    bool waits;
+
+    thread_mutex_lock(&gate->lock);
+    waits = pass->waiting;
+    thread_mutex_unlock(&gate->lock);
+    return waits;
+}
+
 void gate_wait(struct gate *gate, struct gate_pass *pass)
 {
     thread_mutex_lock(&gate->lock);

@@ -105,8 +105,13 @@ bool gate_try_shared(struct gate *gate, struct gate_pass *pass, uint64_t lanes,
                      struct gate_pass **came_in);
 bool gate_try_alone(struct gate *gate, struct gate_pass *pass, uint64_t lanes);
 
-/* Sleeps until a pass that gate_enter() left waiting is inside. */
+/* Whether a pass that gate_enter() left waiting still does. Sleeps until it is inside. */
+bool gate_waits(struct gate *gate, const struct gate_pass *pass);
 void gate_wait(struct gate *gate, struct gate_pass *pass);
+
+/* Takes a pass out of the list. Returns false when it does not wait: it is inside, or never was in
+ * the list. Otherwise it has what it had before. *came_in as from gate_leave(). Does not block. */
+bool gate_withdraw(struct gate *gate, struct gate_pass *pass, struct gate_pass **came_in);
 
 /* One who has lanes alone goes on sharing some of them, without ever being outside. Returns as
  * gate_leave(). */

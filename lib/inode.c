@@ -60,6 +60,7 @@ static struct inode *inode_new(int fd, bool device, dev_t on, uint64_t number)
     atomic_init(&inode->sync_fd, fd);
     thread_mutex_init(&inode->place_lock);
     gate_init(&inode->gate);
+    followers_init(&inode->followers);
     unsynced_init(&inode->unsynced);
     atomic_init(&inode->logical_end, -1);
     return inode;
@@ -80,6 +81,7 @@ static void inode_free(struct inode *inode)
 {
     unsynced_destroy(&inode->unsynced);
     gate_destroy(&inode->gate);
+    followers_destroy(&inode->followers);
     thread_mutex_destroy(&inode->place_lock);
     free(inode);
 }

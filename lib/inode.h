@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "followers.h"
 #include "gate.h"
 #include "thread.h"
 #include "unsynced.h"
@@ -41,6 +42,7 @@ struct inode {
     atomic_uint_fast64_t sync_acknowledged; /* the last of them that some handle has cleared */
 
     struct gate gate;
+    struct followers followers;
     struct unsynced unsynced;
 
     /* Handles with O_DIRECT: while there are none, nothing needs to be kept apart. Relaxed: an open

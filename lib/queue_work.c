@@ -6,8 +6,13 @@
  * A request in WORKING belongs to the one worker that runs its job, or, while it is held back, to
  * nobody. Once it is held back or given to the engine again, the worker does not touch it any more:
  * another one may have it, or its slot be somebody else's.
+ *
+ * With an owned queue the worker does what would block, and leaves the request in the mail; to let
+ * it in again, to launch it and to finish it is the owner's. The mail's lock is dropped last: an
+ * owner who has taken the last request out may destroy the queue.
  */
 #include <stddef.h>
+#include <sys/eventfd.h>
 
 #include "file_ops.h"
 #include "queue_state.h"
@@ -23,7 +28,7 @@ static bool begin_work(struct aio_queue *queue, struct request *request)
 {
     bool published;
 
-    thread_mutex_lock(&queue->lock);
+    queue_lock(queue);
     published = request->published;
     if (published) {
         queue->inside++;
@@ -31,52 +36,54 @@ static bool begin_work(struct aio_queue *queue, struct request *request)
     } else {
         request->resumed = true;
     }
-    thread_mutex_unlock(&queue->lock);
+    queue_unlock(queue);
     return published;
 }
 
 static void end_work(struct aio_queue *queue)
 {
-    thread_mutex_lock(&queue->lock);
+    queue_lock(queue);
     queue->inside--;
     queue_changed(queue);
-    thread_mutex_unlock(&queue->lock);
+    queue_unlock(queue);
 }
 
 static void launch(struct aio_queue *queue, struct request *request)
 {
-    thread_mutex_lock(&queue->lock);
+    queue_lock(queue);
     request_set_state(&queue->table, request, REQUEST_RUNNING);
-    thread_mutex_unlock(&queue->lock);
+    queue_unlock(queue);
     queue_launch(queue, &request, 1, false);
 }
 
 static void finish(struct aio_queue *queue, struct request *request)
 {
-    thread_mutex_lock(&queue->lock);
+    queue_lock(queue);
+    if (request->by_worker)
+        histogram_add(&queue->stats.device, thread_now_ns() - request->begun_ns);
     queue_finish(queue, request);
     queue_interrupt(queue);
     queue_changed(queue);
-    thread_mutex_unlock(&queue->lock);
+    queue_unlock(queue);
 }
 
-void queue_work(struct worker_job *job)
+/* A worker's step, and those after it that are a worker's too. */
+static int work(struct aio_queue *queue, struct request *request)
 {
-    struct request *request = request_of(job);
-    struct aio_queue *queue = request->queue;
-    const struct engine_ops *ops = queue->engine->ops;
     int step = FILE_STEP_WORKER;
 
-    if (!begin_work(queue, request))
-        return;
-    if (request->pass.came_in) {
-        request->pass.came_in = false;
-        queues_hasten_end();
-        step = file_op_enter(request->file, &request->transfer, &request->pass);
-    }
+    queue_begin_step(request, thread_now_ns());
+    request->by_worker = true;
     while (step == FILE_STEP_WORKER ||
            (step == FILE_STEP_ENGINE && queue_prefers_worker(queue, request)))
-        step = file_op_work(request->file, ops, queue->engine, &request->transfer, &request->pass);
+        step = file_op_work(request->file, queue->engine->ops, queue->engine, &request->transfer,
+                            &request->pass);
+    return step;
+}
+
+/* Makes known what came of a worker's step or of coming in. */
+static void proceed(struct aio_queue *queue, struct request *request, int step)
+{
     if (step == FILE_STEP_HELD) {
         queues_hasten_begin(1);
     } else if (step == FILE_STEP_ENGINE) {
@@ -86,5 +93,107 @@ void queue_work(struct worker_job *job)
             transfer_fail(&request->transfer, step);
         finish(queue, request);
     }
+}
+
+/* --- an owned queue ------------------------------------------------------------------------- */
+
+static void leave_in_mail(struct aio_queue *queue, struct request *request)
+{
+    thread_mutex_lock(&queue->mail_lock);
+    request->mail = atomic_load_explicit(&queue->mail, memory_order_relaxed);
+    atomic_store_explicit(&queue->mail, request, memory_order_release);
+    if (queue->mail_sleeping_for > 0)
+        queue->engine->ops->wake(queue->engine, queue->mail_sleeping_for);
+    queue->mail_sleeping_for = 0;
+    if (queue->event_fd >= 0)
+        eventfd_write(queue->event_fd, 1);
+    thread_mutex_unlock(&queue->mail_lock);
+}
+
+/* What has come in is for the owner to let in; the rest is done here as far as it goes. What is
+ * held back again belongs to nobody. */
+static void work_for_owner(struct aio_queue *queue, struct request *request)
+{
+    if (!request->pass.came_in) {
+        int step = work(queue, request);
+
+        if (step == FILE_STEP_HELD)
+            return;
+        if (step < 0) {
+            transfer_fail(&request->transfer, step);
+            step = FILE_STEP_DONE;
+        }
+        request->step = (uint8_t)step;
+    }
+    leave_in_mail(queue, request);
+}
+
+static void open_letter(struct aio_queue *queue, struct request *request)
+{
+    int step = request->step;
+
+    request->held = false;
+    if (request->pass.came_in) {
+        request->pass.came_in = false;
+        queues_hasten_end();
+        step = file_op_enter(request->file, &request->transfer, &request->pass);
+        if (step == FILE_STEP_ENGINE && queue_prefers_worker(queue, request))
+            step = FILE_STEP_WORKER;
+    }
+    if (step == FILE_STEP_WORKER)
+        workers_submit(&request->pass.job);
+    else
+        proceed(queue, request, step);
+}
+
+bool queue_take_mail(struct aio_queue *queue)
+{
+    struct request *first = NULL;
+    struct request *letter;
+
+    thread_mutex_lock(&queue->mail_lock);
+    letter = atomic_load_explicit(&queue->mail, memory_order_relaxed);
+    atomic_store_explicit(&queue->mail, NULL, memory_order_relaxed);
+    thread_mutex_unlock(&queue->mail_lock);
+    while (letter != NULL) { /* the oldest first */
+        struct request *next = letter->mail;
+
+        letter->mail = first;
+        first = letter;
+        letter = next;
+    }
+    letter = first;
+    while (letter != NULL) {
+        struct request *next = letter->mail;
+
+        open_letter(queue, letter);
+        letter = next;
+    }
+    return first != NULL;
+}
+
+/* --- the job -------------------------------------------------------------------------------- */
+
+void queue_work(struct worker_job *job)
+{
+    struct request *request = request_of(job);
+    struct aio_queue *queue = request->queue;
+    int step = FILE_STEP_WORKER;
+
+    if (queue->owned) {
+        work_for_owner(queue, request);
+        return;
+    }
+    if (!begin_work(queue, request))
+        return;
+    if (request->pass.came_in) {
+        request->pass.came_in = false;
+        queues_hasten_end();
+        step = file_op_enter(request->file, &request->transfer, &request->pass);
+    }
+    if (step == FILE_STEP_WORKER ||
+        (step == FILE_STEP_ENGINE && queue_prefers_worker(queue, request)))
+        step = work(queue, request);
+    proceed(queue, request, step);
     end_work(queue);
 }

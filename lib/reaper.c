@@ -2,7 +2,8 @@
 /*
  * reaper.c - completions: finish a request, or send its remainder; and the thread of last resort.
  *
- *   queue_await     a thread that waits: reaps for itself with the token, or parks
+ *   queue_await     a thread that waits: reaps for itself with the token, or parks; the owner of a
+ *                   queue always has the token
  *   reap_once       the holder: engine events -> transfer_advance -> finished, or ready again
  *   queue_launch    requests -> engine, and what becomes of those that it refuses
  *   run_callbacks   frees the slots first, then calls with no lock held
@@ -11,6 +12,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include "file_ops.h"
 #include "queue_state.h"
@@ -67,13 +70,13 @@ static bool drained(const struct aio_queue *queue, uint64_t sequence)
     return true;
 }
 
-/* A slot is free, or none ever will be: not without somebody taking a result, or at all. */
-static bool slot_decided(const struct aio_queue *queue)
+/* Whether as many results are there as the waiter wants, or no more can come. In an owned queue
+ * callbacks count with them, as they run in the same call. */
+static bool results_decided(const struct aio_queue *queue, const struct waiter *waiter)
 {
-    const struct request_table *table = &queue->table;
-
-    return table->free.count > 0 || queue->closing ||
-           (table->inflight == 0 && table->callbacks.count == 0 && queue->callbacks_running == 0);
+    if (queue_results(queue) + waiter->called >= waiter->min)
+        return true;
+    return queue->reapable == 0 && !(waiter->calls && queue->callbacks_inflight > 0);
 }
 
 bool queue_waiter_ready(const void *context, const struct waiter *waiter)
@@ -82,39 +85,51 @@ bool queue_waiter_ready(const void *context, const struct waiter *waiter)
 
     switch (waiter->kind) {
     case WAIT_REQUEST:
-        return waiter->request->state == REQUEST_DONE;
+        return waiter->request->state == REQUEST_DONE || waiter->request->notice == NOTICE_DUE;
     case WAIT_RESULTS:
-        return queue->table.done.count >= waiter->min || queue->reapable == 0;
+        return results_decided(queue, waiter);
     case WAIT_SLOT:
-        return slot_decided(queue);
+        return queue_slots_free(queue, waiter) || queue->closing || queue_is_stuck(queue) ||
+               (waiter->min > 1 && queue->chain_turn == NULL);
     case WAIT_DRAIN:
         return drained(queue, waiter->sequence);
     case WAIT_ALONE:
         return queue->inside == 1;
+    case WAIT_IDLE:
+        return queue_inflight(queue) == 0;
     }
     return true;
-}
-
-/* Whether a holder has anything to do. */
-static bool engine_has_work(const struct aio_queue *queue)
-{
-    return queue->table.running > 0 || queue->table.ready.count > 0;
 }
 
 /* Whether somebody depends on completions who does not reap himself. */
 static bool reaper_needed(const struct aio_queue *queue)
 {
-    return engine_has_work(queue) && (queue->callbacks_inflight > 0 || queues_hastened());
+    return queue_engine_has_work(queue) &&
+           (queue->callbacks_inflight > 0 || queue->table.linked > 0 ||
+            queue->table.entering.count > 0 || queue->event_fd >= 0 || queues_hastened());
+}
+
+/* Raises the eventfd for results that came since. */
+static void tell_event(struct aio_queue *queue)
+{
+    if (queue->event_fd < 0 || !queue->results_new)
+        return;
+    queue->results_new = false;
+    if (queue_results(queue) > 0)
+        eventfd_write(queue->event_fd, 1);
 }
 
 void queue_tell(struct aio_queue *queue)
 {
-    bool wake_reaper = queue->table.callbacks.count > 0;
+    bool wake_reaper = queue_callbacks_due(queue);
 
+    tell_event(queue);
+    if (queue->owned)
+        return;
     token_wake_ready(&queue->token, queue_waiter_ready, queue);
     if (token_holder_overslept(&queue->token, queue_waiter_ready, queue))
         queue_interrupt(queue);
-    if (!queue->token.held && engine_has_work(queue) &&
+    if (!queue->token.held && queue_engine_has_work(queue) &&
         !token_offer(&queue->token, queue_waiter_ready, queue))
         wake_reaper |= queue->reaper_dozing || reaper_needed(queue);
     wake_reaper |= queue->interrupt_owed && queue->reaper_dozing;
@@ -126,16 +141,39 @@ void queue_tell(struct aio_queue *queue)
 
 void queue_interrupt(struct aio_queue *queue)
 {
-    queue->interrupt_owed = !token_interrupt(&queue->token, queue->engine);
+    if (!queue->owned)
+        queue->interrupt_owed = !token_interrupt(&queue->token, queue->engine);
 }
 
 /* --- completions ---------------------------------------------------------------------------- */
+
+/* By which road it went, and where its time did. */
+static void count_road(struct aio_queue *queue, struct request *request)
+{
+    struct aio_queue_stats *stats = &queue->stats;
+    const struct file_pass *pass = &request->pass;
+
+    stats->by_worker += request->by_worker;
+    stats->offloaded += request->offloaded;
+    if (request->first_ns != 0 && !transfer_is_sync(&request->transfer)) {
+        stats->bounced += pass->bounced;
+        stats->page_cache += pass->cached;
+        stats->direct += !pass->bounced && !pass->cached;
+    }
+    if (!queue->times)
+        return;
+    request->done_ns = thread_now_ns();
+    if (request->first_ns != 0)
+        histogram_add(&stats->waiting, request->first_ns - request->submitted_ns);
+}
 
 static void count_result(struct aio_queue *queue, const struct transfer *transfer)
 {
     struct aio_queue_stats *stats = &queue->stats;
 
     stats->completed++;
+    stats->operations[transfer->opcode]++;
+    stats->cancelled += transfer->error == -ECANCELED;
     if (transfer->result < 0)
         stats->failed++;
     else if (transfer_is_read(transfer))
@@ -144,13 +182,27 @@ static void count_result(struct aio_queue *queue, const struct transfer *transfe
         stats->bytes_written += (uint64_t)transfer->result;
 }
 
-void queue_finish(struct aio_queue *queue, struct request *request)
+/* Moved all that it was to move, and it was done. */
+static bool succeeded(const struct request *request)
+{
+    const struct transfer *transfer = &request->transfer;
+
+    if (transfer_is_read(transfer) || transfer_is_write(transfer))
+        return transfer->result == (int64_t)transfer->total && transfer->error == 0 &&
+               !request->pass.clipped;
+    return transfer->result >= 0;
+}
+
+static inline void finish_one(struct aio_queue *queue, struct request *request)
 {
     struct request_table *table = &queue->table;
 
+    if (request->notice != NOTICE_NONE)
+        queue_drop_notice(queue, request);
     if (request->file != NULL)
         file_op_end(request->file, &request->transfer, &request->pass);
     count_result(queue, &request->transfer);
+    count_road(queue, request);
     if (request->on_complete != NULL) {
         queue->callbacks_inflight--;
         request_set_state(table, request, REQUEST_CALLBACK);
@@ -160,13 +212,36 @@ void queue_finish(struct aio_queue *queue, struct request *request)
     request_set_state(table, request, REQUEST_DONE);
     if (!request->waited && !request->claimed) {
         queue->reapable--;
+        queue->results_new = true;
         request_list_push(table, &table->done, request);
     }
     if (request->file != NULL)
         file_op_forget(request->file);
 }
 
-static void take_event(struct aio_queue *queue, const struct engine_event *event)
+/* The one before it has its result. At most as deep as a chain is long. */
+static void finish_link(struct aio_queue *queue, struct request *request)
+{
+    struct request *follower = &queue->table.requests[request->follower];
+
+    request->follower = REQUEST_NONE;
+    if (succeeded(request)) {
+        request_set_state(&queue->table, follower, REQUEST_READY);
+        request_list_push(&queue->table, &queue->table.entering, follower);
+    } else {
+        transfer_fail(&follower->transfer, -ECANCELED);
+        queue_finish(queue, follower);
+    }
+}
+
+void queue_finish(struct aio_queue *queue, struct request *request)
+{
+    finish_one(queue, request);
+    if (request->follower != REQUEST_NONE)
+        finish_link(queue, request);
+}
+
+static void take_event(struct aio_queue *queue, const struct engine_event *event, int64_t now_ns)
 {
     struct request_table *table = &queue->table;
     struct request *request = &table->requests[event->tag];
@@ -174,6 +249,7 @@ static void take_event(struct aio_queue *queue, const struct engine_event *event
 
     assert(event->tag < table->depth);
     assert(request->state == REQUEST_RUNNING);
+    histogram_add(&queue->stats.device, now_ns - request->begun_ns);
     verdict = transfer_advance(&request->transfer, event->result);
     if (verdict == TRANSFER_DONE) {
         queue_finish(queue, request);
@@ -205,9 +281,9 @@ static void launch_ready(struct aio_queue *queue)
             count++;
             left--;
         }
-        thread_mutex_unlock(&queue->lock);
+        queue_unlock(queue);
         queue_launch(queue, batch, count, true);
-        thread_mutex_lock(&queue->lock);
+        queue_lock(queue);
     }
 }
 
@@ -218,6 +294,8 @@ static const struct timespec *reap_limit(const struct aio_queue *queue, int64_t 
 {
     int64_t left_ns = DEADLINE_NEVER;
 
+    if (queue->owned && deadline_ns > queue_next_deadline(queue))
+        deadline_ns = queue_next_deadline(queue);
     if (deadline_ns == 0)
         left_ns = 0;
     else if (deadline_ns != DEADLINE_NEVER)
@@ -233,6 +311,33 @@ static const struct timespec *reap_limit(const struct aio_queue *queue, int64_t 
     return limit;
 }
 
+/* The owner says that it is about to sleep. Returns false when workers have left something. */
+static bool owner_may_sleep(struct aio_queue *queue, unsigned min)
+{
+    bool may;
+
+    thread_mutex_lock(&queue->mail_lock);
+    may = !queue_has_mail(queue);
+    queue->mail_sleeping_for = may ? min : 0;
+    thread_mutex_unlock(&queue->mail_lock);
+    return may;
+}
+
+static int reap_asleep_owned(struct aio_queue *queue, struct engine_event *events, unsigned min,
+                             const struct timespec *limit)
+{
+    const struct request_table *table = &queue->table;
+    bool workers = table->inflight > table->running + table->ready.count + table->entering.count;
+    int count;
+
+    if (workers && !owner_may_sleep(queue, min))
+        return 0;
+    count = queue->engine->ops->reap(queue->engine, events, min, QUEUE_BATCH, limit);
+    if (workers)
+        owner_may_sleep(queue, 0);
+    return count;
+}
+
 /* Sleeps in the engine for at least min events. Lock held, dropped meanwhile. */
 static int reap_asleep(struct aio_queue *queue, struct engine_event *events, unsigned min,
                        int64_t deadline_ns)
@@ -241,11 +346,13 @@ static int reap_asleep(struct aio_queue *queue, struct engine_event *events, uns
     const struct timespec *limit = reap_limit(queue, deadline_ns, &limit_memory);
     int count;
 
+    if (queue->owned)
+        return reap_asleep_owned(queue, events, min, limit);
     queue->token.sleeping_for = min;
     queue->token.interrupted = false;
-    thread_mutex_unlock(&queue->lock);
+    queue_unlock(queue);
     count = queue->engine->ops->reap(queue->engine, events, min, QUEUE_BATCH, limit);
-    thread_mutex_lock(&queue->lock);
+    queue_lock(queue);
     queue->token.sleeping_for = 0;
     queue->interrupt_owed = false;
     return count;
@@ -264,12 +371,16 @@ static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns
     count = queue->engine->ops->reap(queue->engine, events, 0, QUEUE_BATCH, NULL);
     if (count <= 0 && deadline_ns != 0)
         count = reap_asleep(queue, events, min, deadline_ns);
-    for (int index = 0; index < count; index++)
-        take_event(queue, &events[index]);
     if (count > 0) {
+        int64_t now_ns = thread_now_ns();
+
+        for (int index = 0; index < count; index++)
+            take_event(queue, &events[index], now_ns);
         queue->refused_since_ns = 0;
         *reaped_count += (uint64_t)count;
     }
+    while (queue->table.entering.count > 0)
+        queue_start_followers(queue);
     if (queue->table.ready.count > 0)
         launch_ready(queue);
     queue_changed(queue);
@@ -285,9 +396,10 @@ static unsigned holder_min(const struct aio_queue *queue, const struct waiter *w
 
     if (waiter->kind != WAIT_RESULTS || queue->token.first != NULL)
         return 1;
-    if (queue->callbacks_inflight > 0 || queues_hastened())
+    if (queue->callbacks_inflight > 0 || queue->table.linked > 0 || queue->table.heap_count > 0 ||
+        queue->event_fd >= 0 || queues_hastened())
         return 1;
-    needed = waiter->min - queue->table.done.count;
+    needed = waiter->min - queue_results(queue);
     if (needed > queue->reapable)
         needed = queue->reapable;
     if (needed > queue->table.running)
@@ -311,16 +423,39 @@ static bool await_parked(struct aio_queue *queue, struct waiter *waiter, int64_t
     return in_time;
 }
 
+/* What the owner waits for is in the engine, with workers, or in callbacks that are its own. */
+static bool await_owned(struct aio_queue *queue, struct waiter *waiter, int64_t deadline_ns)
+{
+    bool in_time = true;
+
+    for (;;) {
+        if (queue_has_mail(queue))
+            queue_take_mail(queue);
+        if (queue->table.heap_count > 0)
+            queue_check_deadlines(queue, thread_now_ns());
+        while (waiter->calls && queue_callbacks_due(queue))
+            waiter->called += queue_run_callbacks(queue);
+        if (queue_waiter_ready(queue, waiter))
+            return true;
+        if (!in_time || queue->table.inflight == 0)
+            return false;
+        in_time = reap_once(queue, holder_min(queue, waiter), deadline_ns,
+                            &queue->stats.reaped_by_waiter);
+    }
+}
+
 bool queue_await(struct aio_queue *queue, struct waiter *waiter, int64_t deadline_ns)
 {
     bool in_time = true;
     bool ready;
 
+    if (queue->owned)
+        return await_owned(queue, waiter, deadline_ns);
     queue->inside++;
     while (!(ready = queue_waiter_ready(queue, waiter)) && in_time) {
-        if (!waiter->has_token && engine_has_work(queue))
+        if (!waiter->has_token && queue_engine_has_work(queue))
             waiter->has_token = token_take(&queue->token);
-        if (waiter->has_token && engine_has_work(queue)) {
+        if (waiter->has_token && queue_engine_has_work(queue)) {
             queue->token.holder = waiter;
             in_time = reap_once(queue, holder_min(queue, waiter), deadline_ns,
                                 &queue->stats.reaped_by_waiter);
@@ -356,7 +491,7 @@ static void launch_refused(struct aio_queue *queue, struct request **requests, u
         too_long = now_ns - queue->refused_since_ns > REFUSAL_NS;
     }
     for (unsigned index = 0; index < count; index++) {
-        if (too_long) {
+        if (too_long || requests[index]->pass.nowait) {
             transfer_fail(&requests[index]->transfer, -EAGAIN);
             queue_finish(queue, requests[index]);
         } else {
@@ -369,12 +504,76 @@ static void launch_refused(struct aio_queue *queue, struct request **requests, u
         queue->refused_since_ns = 0;
 }
 
+/* A submit that is timed, since it may block. */
+struct timed_submit {
+    bool timed;
+    bool watched; /* the thread's sleeps are counted, too */
+    struct aio_file
+        *file; /* of all its transfers; kept from being closed. NULL: there is no such */
+    int64_t begin_ns;
+    long sleeps;
+};
+
+static long thread_sleeps(void)
+{
+    struct rusage usage;
+
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+static struct aio_file *file_of_all(struct request **requests, unsigned count)
+{
+    for (unsigned index = 1; index < count; index++)
+        if (requests[index]->file != requests[0]->file)
+            return NULL;
+    return requests[0]->file;
+}
+
+/* One submit in 16 is timed, chosen by the clock, which is read for each anyway; and all of a
+ * suspect. */
+static struct timed_submit submit_begins(const struct aio_queue *queue, struct request **requests,
+                                         unsigned count)
+{
+    struct timed_submit submit = {.begin_ns = thread_now_ns()};
+
+    for (unsigned index = 0; index < count; index++)
+        queue_begin_step(requests[index], submit.begin_ns);
+    submit.watched = requests[0]->pass.pace == PACE_SUSPECT;
+    submit.timed = submit.watched || queue->times || queue_sampled(submit.begin_ns);
+    if (!submit.timed)
+        return submit;
+    submit.file = file_of_all(requests, count);
+    if (submit.file != NULL)
+        file_op_keep(submit.file);
+    if (submit.watched)
+        submit.sleeps = thread_sleeps();
+    return submit;
+}
+
+static void submit_ends(struct aio_queue *queue, const struct timed_submit *submit, unsigned count)
+{
+    int64_t elapsed_ns = thread_now_ns() - submit->begin_ns;
+
+    queue_lock(queue);
+    histogram_add(&queue->stats.submitting, elapsed_ns);
+    queue_unlock(queue);
+    if (submit->file == NULL)
+        return;
+    file_op_submitted(submit->file, elapsed_ns / count,
+                      submit->watched && thread_sleeps() > submit->sleeps);
+    file_op_forget(submit->file);
+}
+
 void queue_launch(struct aio_queue *queue, struct request **requests, unsigned count, bool retry)
 {
     const struct engine_ops *ops = queue->engine->ops;
     struct engine_io *ios[QUEUE_BATCH];
+    struct timed_submit submit;
     unsigned started = 0;
 
+    if (count == 0)
+        return;
+    submit = submit_begins(queue, requests, count);
     for (unsigned index = 0; index < count; index++)
         ios[index] = &requests[index]->transfer.io;
     while (started < count) {
@@ -386,7 +585,7 @@ void queue_launch(struct aio_queue *queue, struct request **requests, unsigned c
         }
         if (result == -EINTR)
             continue;
-        thread_mutex_lock(&queue->lock);
+        queue_lock(queue);
         if (result == 0 || result == -EAGAIN) {
             launch_refused(queue, requests + started, count - started, retry);
             started = count;
@@ -398,8 +597,10 @@ void queue_launch(struct aio_queue *queue, struct request **requests, unsigned c
         }
         queue_interrupt(queue);
         queue_changed(queue);
-        thread_mutex_unlock(&queue->lock);
+        queue_unlock(queue);
     }
+    if (submit.timed)
+        submit_ends(queue, &submit, count);
 }
 
 /* --- callbacks ------------------------------------------------------------------------------ */
@@ -423,6 +624,20 @@ void queue_completion(const struct aio_queue *queue, const struct request *reque
     completion->offset = request->transfer.offset;
     completion->context = request->context;
     completion->error = request->transfer.error;
+}
+
+/* Takes the next notice for a callback: its request goes on. */
+static void callback_take_notice(struct aio_queue *queue, struct callback *callback)
+{
+    struct request *request = &queue->table.requests[queue->table.callback_notices.first];
+
+    queue_notice_completion(queue, request, &callback->completion);
+    callback->function = request->on_complete;
+    callback->file = NULL;
+    callback->frame = (struct callback_frame){queue, NULL};
+    if (request->sequence < queue->callback_sequence)
+        queue->callback_sequence = request->sequence;
+    queue_drop_notice(queue, request);
 }
 
 /* Takes the next request whose callback is due and frees its slot for it. */
@@ -451,20 +666,22 @@ static void callback_call(struct callback *callback)
         file_op_forget(callback->file);
 }
 
-static void run_callbacks(struct aio_queue *queue)
+unsigned queue_run_callbacks(struct aio_queue *queue)
 {
     struct request_table *table = &queue->table;
     struct callback batch[CALLBACK_BATCH];
     unsigned count = 0;
 
     queue->callback_sequence = UINT64_MAX;
+    while (count < CALLBACK_BATCH && table->callback_notices.count > 0)
+        callback_take_notice(queue, &batch[count++]);
     while (count < CALLBACK_BATCH && table->callbacks.count > 0)
         callback_take(queue, &batch[count++]);
     queue->callbacks_running = count;
-    thread_mutex_unlock(&queue->lock);
+    queue_unlock(queue);
     for (unsigned index = 0; index < count; index++)
         callback_call(&batch[index]);
-    thread_mutex_lock(&queue->lock);
+    queue_lock(queue);
     for (unsigned index = 0; index < count; index++) {
         struct request *kept = batch[index].frame.kept;
 
@@ -476,6 +693,7 @@ static void run_callbacks(struct aio_queue *queue)
     queue->callbacks_running = 0;
     queue->stats.callbacks += count;
     queue_changed(queue);
+    return count;
 }
 
 /* --- the thread ----------------------------------------------------------------------------- */
@@ -484,6 +702,19 @@ static void reaper_reap(struct aio_queue *queue, unsigned min, int64_t deadline_
 {
     reap_once(queue, min, deadline_ns, &queue->stats.reaped_by_reaper);
     token_release(&queue->token);
+    queue_changed(queue);
+}
+
+/* Reaps for the last time before notices say that something is late. */
+static void reaper_look_at_deadlines(struct aio_queue *queue)
+{
+    int64_t now_ns = thread_now_ns();
+
+    if (queue_next_deadline(queue) > now_ns)
+        return;
+    if (queue_engine_has_work(queue) && token_take(&queue->token))
+        reaper_reap(queue, 0, 0);
+    queue_check_deadlines(queue, now_ns);
     queue_changed(queue);
 }
 
@@ -497,11 +728,14 @@ static void reaper_idle(struct aio_queue *queue)
         queue->reaper_dozing = false;
         return;
     }
-    if (thread_cond_wait(&queue->reaper_wakeup, &queue->lock, thread_now_ns() + REAPER_TICK_NS))
+    queue->reaper_until_ns = thread_now_ns() + REAPER_TICK_NS;
+    if (queue->reaper_until_ns > queue_next_deadline(queue))
+        queue->reaper_until_ns = queue_next_deadline(queue);
+    if (thread_cond_wait(&queue->reaper_wakeup, &queue->lock, queue->reaper_until_ns))
         return;
     if (queue->interrupt_owed)
         queue_interrupt(queue);
-    if (engine_has_work(queue) && token_take(&queue->token))
+    if (queue_engine_has_work(queue) && token_take(&queue->token))
         reaper_reap(queue, 0, 0);
 }
 
@@ -509,16 +743,18 @@ static void *reaper_main(void *argument)
 {
     struct aio_queue *queue = argument;
 
-    thread_mutex_lock(&queue->lock);
+    queue_lock(queue);
     while (!queue->reaper_stop) {
-        if (queue->table.callbacks.count > 0)
-            run_callbacks(queue);
+        if (queue->table.heap_count > 0)
+            reaper_look_at_deadlines(queue);
+        if (queue_callbacks_due(queue))
+            queue_run_callbacks(queue);
         else if (reaper_needed(queue) && token_take(&queue->token))
-            reaper_reap(queue, 1, DEADLINE_NEVER);
+            reaper_reap(queue, 1, queue_next_deadline(queue));
         else
             reaper_idle(queue);
     }
-    thread_mutex_unlock(&queue->lock);
+    queue_unlock(queue);
     return NULL;
 }
 
@@ -526,7 +762,7 @@ int reaper_start(struct aio_queue *queue)
 {
     int error;
 
-    if (queue->reaper_started)
+    if (queue->reaper_started || queue->owned)
         return 0;
     error = thread_start(&queue->reaper, "aio-reaper", reaper_main, queue);
     queue->reaper_started = error == 0;
@@ -537,11 +773,11 @@ void reaper_end(struct aio_queue *queue)
 {
     bool started;
 
-    thread_mutex_lock(&queue->lock);
+    queue_lock(queue);
     started = queue->reaper_started;
     queue->reaper_stop = true;
     thread_cond_signal(&queue->reaper_wakeup);
-    thread_mutex_unlock(&queue->lock);
+    queue_unlock(queue);
     if (started)
         thread_join(&queue->reaper);
 }

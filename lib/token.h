@@ -36,6 +36,7 @@ enum wait_kind {
     WAIT_SLOT,    /* a free slot */
     WAIT_DRAIN,   /* everything up to a sequence number */
     WAIT_ALONE,   /* no other thread in the queue */
+    WAIT_IDLE,    /* nothing without a result */
 };
 
 struct request;
@@ -44,7 +45,9 @@ struct request;
 struct waiter {
     enum wait_kind kind;
     const struct request *request; /* WAIT_REQUEST */
-    unsigned min;                  /* WAIT_RESULTS */
+    unsigned min;                  /* WAIT_RESULTS, WAIT_SLOT: how many */
+    unsigned called;               /* WAIT_RESULTS: callbacks that this thread ran meanwhile */
+    bool calls;                    /* it may run callbacks: in an owned queue */
     uint64_t sequence;             /* WAIT_DRAIN */
     bool has_token;
     bool parked;

@@ -147,3 +147,24 @@ void workers_submit(struct worker_job *job)
     thread_cond_signal(&pool.arrived);
     thread_mutex_unlock(&pool.lock);
 }
+
+bool workers_withdraw(struct worker_job *job)
+{
+    struct worker_job *previous = NULL;
+    struct worker_job *other;
+
+    thread_mutex_lock(&pool.lock);
+    for (other = pool.first; other != NULL && other != job; other = other->next)
+        previous = other;
+    if (other != NULL) {
+        if (previous == NULL)
+            pool.first = job->next;
+        else
+            previous->next = job->next;
+        if (pool.last == job)
+            pool.last = previous;
+        pool.queued--;
+    }
+    thread_mutex_unlock(&pool.lock);
+    return other != NULL;
+}

@@ -8,6 +8,8 @@
 #ifndef AIOFILE_LIB_WORKERS_H
 #define AIOFILE_LIB_WORKERS_H
 
+#include <stdbool.h>
+
 /* A piece of work, in the memory of whoever wants it done. */
 struct worker_job {
     struct worker_job *next;
@@ -24,5 +26,9 @@ void workers_remove_user(void);
 /* Adds a job for the threads, in order. A user is counted. Any lock may be held; does not block,
  * but may start a thread. */
 void workers_submit(struct worker_job *job);
+
+/* Takes a job back that no thread has taken. Returns false when it is not there (any more).
+ * Any lock may be held; does not block. For rare calls: it looks through all jobs. */
+bool workers_withdraw(struct worker_job *job);
 
 #endif

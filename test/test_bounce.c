@@ -528,6 +528,59 @@ START_TEST(nobody_is_forgotten_and_nobody_shares)
 }
 END_TEST
 
+/* --- withdrawing ---------------------------------------------------------------------------- */
+
+START_TEST(who_does_not_wait_cannot_withdraw)
+{
+    struct bounce_pass passes[BUFFERS];
+    struct bounce_pass waiter = {0};
+
+    bounce_add_user();
+    REQUIRE(!bounce_withdraw(&waiter));
+    take_all(passes);
+    REQUIRE(!bounce_withdraw(&passes[0]) && passes[0].memory != NULL);
+    EXPECT(bounce_get(&waiter, false), 0);
+    give_to(&passes[0], &waiter);
+    REQUIRE(!bounce_withdraw(&waiter));
+    REQUIRE(bounce_put(&waiter) == NULL && !bounce_withdraw(&waiter));
+    EXPECT(bounce_get(&passes[0], false), 1);
+    give_all(passes);
+    bounce_remove_user();
+}
+END_TEST
+
+/* The only one, the first, one in the middle, the last; whoever comes then stands behind all. */
+START_TEST(one_withdraws_from_any_place)
+{
+    struct bounce_pass passes[BUFFERS];
+    struct bounce_pass waiters[5] = {0};
+    unsigned count = _i == 0 ? 1 : 4;
+    unsigned gone = _i == 3 ? 3 : (unsigned)_i / 2;
+    unsigned giver = 0;
+
+    bounce_add_user();
+    take_all(passes);
+    for (unsigned index = 0; index < count; index++)
+        EXPECT(bounce_get(&waiters[index], false), 0);
+    REQUIRE(bounce_withdraw(&waiters[gone]));
+    REQUIRE(!waiters[gone].waiting && waiters[gone].memory == NULL);
+    REQUIRE(!bounce_withdraw(&waiters[gone]));
+    EXPECT(bounce_get(&waiters[4], false), 0);
+    for (unsigned index = 0; index < count; index++)
+        if (index != gone)
+            give_to(&passes[giver++], &waiters[index]);
+    give_to(&passes[giver++], &waiters[4]);
+    REQUIRE(bounce_put(&passes[giver++]) == NULL);
+    for (; giver < BUFFERS; giver++)
+        REQUIRE(bounce_put(&passes[giver]) == NULL);
+    for (unsigned index = 0; index < 5; index++)
+        REQUIRE(waiters[index].memory == NULL || bounce_put(&waiters[index]) == NULL);
+    take_all(passes);
+    give_all(passes);
+    bounce_remove_user();
+}
+END_TEST
+
 static Suite *bounce_suite(void)
 {
     Suite *suite = suite_create("bounce");
@@ -540,6 +593,8 @@ static Suite *bounce_suite(void)
               callbacks_wait_before_all_others, callbacks_are_served_in_their_order);
     ADD_TESTS(suite, "memory", the_memory_goes_with_the_last_user, without_memory_nothing_is_lost,
               a_transfer_without_memory_fails_alone, a_child_uses_it_anew);
+    ADD_TESTS(suite, "withdrawing", who_does_not_wait_cannot_withdraw);
+    add_loop_test(suite, "withdrawing", one_withdraws_from_any_place, 4);
     ADD_TESTS(suite, "threads", nobody_is_forgotten_and_nobody_shares);
     return suite;
 }

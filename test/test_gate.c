@@ -1054,6 +1054,178 @@ START_TEST(a_crowd_on_a_few_lanes)
 }
 END_TEST
 
+/* --- withdrawing ---------------------------------------------------------------------------- */
+
+/* Withdraws one who waits, which lets these in; or nobody. */
+#define WITHDRAWS_TO(pass, ...)                                                                    \
+    do {                                                                                           \
+        struct gate_pass *behind;                                                                  \
+        REQUIRE(gate_withdraw(&gate, pass, &behind) && !(pass)->waiting);                          \
+        CAME_IN(behind, __VA_ARGS__);                                                              \
+    } while (0)
+
+static bool withdraws(struct gate_pass *pass)
+{
+    struct gate_pass *came_in = pass;
+    bool waited = gate_withdraw(&gate, pass, &came_in);
+
+    REQUIRE(came_in == NULL && !pass->waiting);
+    return waited;
+}
+
+START_TEST(who_does_not_wait_cannot_withdraw)
+{
+    set_up();
+    REQUIRE(!withdraws(&passes[0]));
+    REQUIRE(enters(&passes[0], LANE(3), GATE_SHARED));
+    REQUIRE(!withdraws(&passes[0]));
+    REQUIRE_EQ(passes[0].shared, LANE(3));
+    REQUIRE(!enters(&passes[1], LANE(3), GATE_ALONE));
+    LEAVES_TO(&passes[0], &passes[1]);
+    REQUIRE(!withdraws(&passes[1]));
+    REQUIRE_EQ(passes[1].alone, LANE(3));
+    LEAVES(&passes[1]);
+    REQUIRE(!withdraws(&passes[1]));
+    tear_down();
+}
+END_TEST
+
+START_TEST(one_who_withdraws_lets_in_those_behind)
+{
+    set_up();
+    REQUIRE(enters(&passes[0], LANE(0) | LANE(1), GATE_SHARED));
+    REQUIRE(!enters(&passes[1], LANE(0) | LANE(5), GATE_ALONE));
+    REQUIRE(!enters(&passes[2], LANE(0), GATE_SHARED));
+    REQUIRE(!enters(&passes[3], LANE(5), GATE_ALONE));
+    REQUIRE(!enters(&passes[4], LANE(5), GATE_SHARED));
+    REQUIRE(!enters(&passes[5], LANE(0), GATE_SHARED));
+    WITHDRAWS_TO(&passes[1], &passes[2], &passes[3], &passes[5]);
+    LEAVES_TO(&passes[3], &passes[4]);
+    LEAVES(&passes[0]);
+    LEAVES(&passes[2]);
+    LEAVES(&passes[5]);
+    LEAVES(&passes[4]);
+    tear_down();
+}
+END_TEST
+
+START_TEST(the_lanes_of_one_who_withdraws_are_open)
+{
+    set_up();
+    REQUIRE(enters(&passes[0], LANE(0), GATE_SHARED));
+    REQUIRE(!enters(&passes[1], GATE_ALL, GATE_ALONE));
+    REQUIRE_EQ(gate.want_end_alone, 1);
+    REQUIRE(withdraws(&passes[1]));
+    REQUIRE_EQ(gate.want_end_alone, 0);
+    REQUIRE_EQ(atomic_load(&gate.lanes[0]), ONE);
+    for (unsigned lane = 1; lane < GATE_LANES; lane++)
+        REQUIRE_EQ(atomic_load(&gate.lanes[lane]), 0);
+    REQUIRE(enters(&passes[2], GATE_ALL, GATE_SHARED));
+    LEAVES(&passes[2]);
+    LEAVES(&passes[0]);
+    /* But not those that another one has alone or waits for. */
+    REQUIRE(enters(&passes[0], LANE(0), GATE_ALONE));
+    REQUIRE(!enters(&passes[1], LANE(0) | LANE(1), GATE_ALONE));
+    REQUIRE(!enters(&passes[2], LANE(0) | LANE(1), GATE_SHARED));
+    REQUIRE(withdraws(&passes[1]));
+    REQUIRE_EQ(atomic_load(&gate.lanes[0]), CLOSED);
+    REQUIRE_EQ(atomic_load(&gate.lanes[1]), CLOSED);
+    REQUIRE(withdraws(&passes[2]));
+    REQUIRE_EQ(atomic_load(&gate.lanes[0]), CLOSED);
+    REQUIRE_EQ(atomic_load(&gate.lanes[1]), 0);
+    LEAVES(&passes[0]);
+    tear_down();
+}
+END_TEST
+
+/* From the first place, the middle, the last; the others keep theirs. */
+START_TEST(one_withdraws_from_any_place)
+{
+    struct gate_pass *others[2] = {&passes[_i == 0 ? 2 : 1], &passes[_i == 2 ? 2 : 3]};
+
+    set_up();
+    REQUIRE(enters(&passes[0], LANE(7), GATE_SHARED));
+    for (unsigned index = 1; index < 4; index++)
+        REQUIRE(!enters(&passes[index], LANE(7), GATE_ALONE));
+    REQUIRE(withdraws(&passes[_i + 1]));
+    REQUIRE_EQ(waiting(), 2);
+    REQUIRE(!enters(&passes[4], LANE(7), GATE_ALONE));
+    LEAVES_TO(&passes[0], others[0]);
+    LEAVES_TO(others[0], others[1]);
+    LEAVES_TO(others[1], &passes[4]);
+    LEAVES(&passes[4]);
+    /* Who has withdrawn may come again. */
+    REQUIRE(enters(&passes[_i + 1], LANE(7), GATE_ALONE));
+    LEAVES(&passes[_i + 1]);
+    tear_down();
+}
+END_TEST
+
+START_TEST(who_withdraws_keeps_what_he_has)
+{
+    set_up();
+    REQUIRE(enters(&passes[0], LANE(0), GATE_ALONE));
+    REQUIRE(enters(&passes[1], GATE_END, GATE_SHARED));
+    REQUIRE(!enters_in(&passes[1], LANE(0), GATE_SHARED, GATE_HAS_END));
+    REQUIRE(!enters(&passes[2], GATE_ALL, GATE_ALONE));
+    REQUIRE(withdraws(&passes[1]));
+    REQUIRE_EQ(passes[1].shared, GATE_END);
+    LEAVES(&passes[0]);
+    LEAVES_TO(&passes[1], &passes[2]);
+    LEAVES(&passes[2]);
+    tear_down();
+}
+END_TEST
+
+/* Nobody is left waiting whom nobody is in the way of. */
+static void check_nobody_forgotten(void)
+{
+    uint64_t blocked = gate.alone;
+
+    for (struct gate_pass *pass = gate.first; pass != NULL; pass = pass->next) {
+        bool kept_out = (pass->wanted & blocked) != 0;
+
+        for (unsigned lane = 0; lane < GATE_LANES; lane++)
+            if (pass->wanted_alone && (pass->wanted & LANE(lane)) != 0)
+                kept_out |= atomic_load(&gate.lanes[lane]) >= ONE;
+        REQUIRE(kept_out && pass->waiting);
+        blocked |= pass->wanted;
+    }
+}
+
+START_TEST(any_order_of_coming_leaving_and_withdrawing)
+{
+    uint64_t state = 11;
+    unsigned withdrawn = 0;
+
+    set_up();
+    for (unsigned round = 0; round < 50000; round++) {
+        struct gate_pass *pass = &passes[random_next(&state) % COUNT(passes)];
+        struct gate_pass *came_in;
+        uint64_t lanes = random_next(&state) % 15 + 1;
+
+        if (pass->waiting)
+            withdrawn += gate_withdraw(&gate, pass, &came_in);
+        else if ((pass->shared | pass->alone) != 0)
+            gate_leave(&gate, pass);
+        else
+            gate_enter(&gate, pass, lanes, random_next(&state) % 2 ? GATE_ALONE : GATE_SHARED,
+                       GATE_IN_TURN, &came_in);
+        check_nobody_forgotten();
+    }
+    REQUIRE(withdrawn > 1000);
+    for (unsigned index = 0; index < COUNT(passes); index++) {
+        struct gate_pass *came_in;
+
+        gate_withdraw(&gate, &passes[index], &came_in);
+        gate_leave(&gate, &passes[index]);
+    }
+    for (unsigned index = 0; index < COUNT(passes); index++)
+        gate_leave(&gate, &passes[index]); /* those that came in by the last of them */
+    tear_down();
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("gate");
@@ -1081,6 +1253,10 @@ static Suite *make_suite(void)
               a_callbacks_thread_passes_those_who_wait);
     ADD_TESTS(suite, "starving", one_alone_does_not_starve, one_who_shares_does_not_starve,
               one_who_wants_all_does_not_starve);
+    ADD_TESTS(suite, "withdrawing", who_does_not_wait_cannot_withdraw,
+              one_who_withdraws_lets_in_those_behind, the_lanes_of_one_who_withdraws_are_open,
+              who_withdraws_keeps_what_he_has, any_order_of_coming_leaving_and_withdrawing);
+    add_loop_test(suite, "withdrawing", one_withdraws_from_any_place, 3);
     ADD_TESTS(suite, "crowd", a_crowd_on_a_few_lanes);
     return suite;
 }

@@ -250,7 +250,7 @@ static void check_shadow(const struct request_table *table, const struct request
         REQUIRE_EQ(index, shadow->indices[place]);
         if (place + 1 == shadow->count)
             REQUIRE_EQ(list->last, index);
-        index = table->requests[index].next;
+        index = table->requests[index].links[list->link].next;
     }
     REQUIRE_EQ(index, REQUEST_NONE);
 }
@@ -287,6 +287,115 @@ START_TEST(lists_take_out_from_anywhere)
 }
 END_TEST
 
+/* --- deadlines ------------------------------------------------------------------------------ */
+
+enum { HEAP_DEPTH = 67 };
+
+/* Each knows its place, none is before the one above it, and the first is the soonest of all. */
+static void check_heap(struct request_table *table, const int64_t *shadow, uint32_t count)
+{
+    const struct request *first = request_deadline_first(table);
+    int64_t soonest = INT64_MAX;
+
+    REQUIRE_EQ(table->heap_count, count);
+    for (uint32_t index = 0; index < HEAP_DEPTH; index++) {
+        const struct request *request = &table->requests[index];
+
+        REQUIRE_EQ(request->notice, shadow[index] >= 0 ? NOTICE_SET : NOTICE_NONE);
+        if (shadow[index] < 0)
+            continue;
+        REQUIRE_EQ(request->deadline_ns, shadow[index]);
+        REQUIRE(request->heap_place < count && table->heap[request->heap_place] == index);
+        if (shadow[index] < soonest)
+            soonest = shadow[index];
+    }
+    for (uint32_t place = 1; place < count; place++)
+        REQUIRE(table->requests[table->heap[(place - 1) / 2]].deadline_ns <=
+                table->requests[table->heap[place]].deadline_ns);
+    REQUIRE((first == NULL) == (count == 0));
+    REQUIRE(first == NULL || first->deadline_ns == soonest);
+}
+
+/* From anywhere, with many that are the same, full and empty. */
+START_TEST(the_soonest_deadline_is_first)
+{
+    struct request_table table;
+    int64_t shadow[HEAP_DEPTH];
+    uint64_t state = 5;
+    uint32_t count = 0;
+
+    REQUIRE_EQ(request_table_init(&table, HEAP_DEPTH), 0);
+    memset(shadow, 0xff, sizeof(shadow));
+    check_heap(&table, shadow, 0);
+    for (unsigned round = 0; round < 40000; round++) {
+        uint32_t index = (uint32_t)(random_next(&state) % HEAP_DEPTH);
+        unsigned spread = round % 3 == 0 ? 4 : 1000000;
+        bool filling = round / 2000 % 2 == 0;
+
+        if (shadow[index] >= 0 && (!filling || round % 4 == 0)) {
+            request_deadline_clear(&table, &table.requests[index]);
+            shadow[index] = -1;
+            count--;
+        } else if (shadow[index] < 0 && (filling || round % 4 == 0)) {
+            int64_t deadline = (int64_t)(random_next(&state) % spread);
+            bool first = true;
+
+            for (uint32_t other = 0; other < HEAP_DEPTH; other++)
+                first &= shadow[other] < 0 || shadow[other] > deadline;
+            REQUIRE_EQ(request_deadline_set(&table, &table.requests[index], deadline), first);
+            shadow[index] = deadline;
+            count++;
+        }
+        check_heap(&table, shadow, count);
+    }
+    request_table_free(&table);
+}
+END_TEST
+
+START_TEST(deadlines_come_out_in_order)
+{
+    struct request_table table;
+    uint64_t state = 9;
+    int64_t last = -1;
+
+    REQUIRE_EQ(request_table_init(&table, HEAP_DEPTH), 0);
+    for (uint32_t index = 0; index < HEAP_DEPTH; index++)
+        request_deadline_set(&table, &table.requests[index],
+                             index % 16 == 0 ? INT64_MAX : (int64_t)(random_next(&state) % 50));
+    for (uint32_t index = 0; index < HEAP_DEPTH; index++) {
+        struct request *first = request_deadline_first(&table);
+
+        REQUIRE(first->deadline_ns >= last);
+        last = first->deadline_ns;
+        request_deadline_clear(&table, first);
+    }
+    REQUIRE(last == INT64_MAX && request_deadline_first(&table) == NULL);
+    request_table_free(&table);
+}
+END_TEST
+
+/* A request is in one list by its state and in one by its notice. */
+START_TEST(the_two_lists_of_a_request_are_apart)
+{
+    struct request_table table;
+
+    REQUIRE_EQ(request_table_init(&table, 4), 0);
+    for (unsigned index = 0; index < 4; index++)
+        request_list_push(&table, &table.notices, &table.requests[3 - index]);
+    request_list_remove(&table, &table.free, &table.requests[1]);
+    request_list_remove(&table, &table.notices, &table.requests[2]);
+    REQUIRE(request_list_pop(&table, &table.free) == &table.requests[0]);
+    REQUIRE(request_list_pop(&table, &table.notices) == &table.requests[3]);
+    REQUIRE(request_list_pop(&table, &table.free) == &table.requests[2]);
+    REQUIRE(request_list_pop(&table, &table.notices) == &table.requests[1]);
+    REQUIRE(request_list_pop(&table, &table.free) == &table.requests[3]);
+    REQUIRE(request_list_pop(&table, &table.notices) == &table.requests[0]);
+    REQUIRE(request_list_pop(&table, &table.free) == NULL);
+    REQUIRE(request_list_pop(&table, &table.notices) == NULL);
+    request_table_free(&table);
+}
+END_TEST
+
 static Suite *request_suite(void)
 {
     Suite *suite = suite_create("request");
@@ -295,7 +404,9 @@ static Suite *request_suite(void)
     ADD_TESTS(suite, "ids", an_id_leads_to_its_request_until_it_is_retired,
               what_is_no_id_leads_nowhere, generations_start_again_behind_the_last,
               the_largest_table_has_an_id_for_each_slot);
-    ADD_TESTS(suite, "lists", a_list_gives_back_in_order, lists_take_out_from_anywhere);
+    ADD_TESTS(suite, "lists", a_list_gives_back_in_order, lists_take_out_from_anywhere,
+              the_two_lists_of_a_request_are_apart);
+    ADD_TESTS(suite, "deadlines", the_soonest_deadline_is_first, deadlines_come_out_in_order);
     return suite;
 }
 

@@ -434,6 +434,66 @@ START_TEST(a_fork_may_come_at_any_time)
 }
 END_TEST
 
+/* --- withdrawing ---------------------------------------------------------------------------- */
+
+/* The only one, the first, one in the middle, the last of those that wait for the one thread. */
+START_TEST(what_no_thread_has_taken_can_be_withdrawn)
+{
+    struct job busy;
+    struct job jobs[5];
+    unsigned count = _i == 0 ? 1 : 4;
+    unsigned gone = _i == 3 ? 3 : (unsigned)_i / 2;
+    unsigned place = 1;
+
+    EXPECT(workers_add_user(), 0);
+    forbid_threads();
+    submit(&busy, true);
+    EVENTUALLY(busy.started);
+    REQUIRE(!workers_withdraw(&busy.job));
+    submit_all(jobs, count, false);
+    REQUIRE(workers_withdraw(&jobs[gone].job));
+    REQUIRE(!workers_withdraw(&jobs[gone].job));
+    submit(&jobs[4], false);
+    busy.blocked = false;
+    EVENTUALLY(jobs[4].done);
+    allow_threads();
+    REQUIRE(!workers_withdraw(&busy.job) && !workers_withdraw(&jobs[4].job));
+    REQUIRE(!jobs[gone].started);
+    for (unsigned index = 0; index < count; index++)
+        if (index != gone)
+            REQUIRE_EQ(jobs[index].place, place++);
+    REQUIRE_EQ(jobs[4].place, place);
+    /* It may come again. */
+    submit(&jobs[gone], false);
+    EVENTUALLY(jobs[gone].done);
+    workers_remove_user();
+}
+END_TEST
+
+START_TEST(what_was_withdrawn_needs_no_thread)
+{
+    struct job busy;
+    struct job jobs[20];
+    struct job next;
+
+    EXPECT(workers_add_user(), 0);
+    forbid_threads();
+    submit(&busy, true);
+    EVENTUALLY(busy.started);
+    submit_all(jobs, COUNT(jobs), false);
+    for (size_t index = 0; index < COUNT(jobs); index++)
+        REQUIRE(workers_withdraw(&jobs[index].job));
+    allow_threads();
+    busy.blocked = false;
+    EVENTUALLY(busy.done);
+    sleep_us(20000); /* until the thread is idle */
+    submit(&next, false);
+    EVENTUALLY(next.done);
+    REQUIRE_EQ(workers_now(), 1);
+    workers_remove_user();
+}
+END_TEST
+
 static Suite *workers_suite(void)
 {
     Suite *suite = suite_create("workers");
@@ -445,6 +505,8 @@ static Suite *workers_suite(void)
               no_handler_of_the_program_runs_there);
     ADD_TESTS(suite, "users", threads_go_with_the_last_user, without_a_thread_there_is_no_user,
               threads_that_could_not_be_had_come_later, users_come_and_go_on_many_threads);
+    add_loop_test(suite, "withdrawing", what_no_thread_has_taken_can_be_withdrawn, 4);
+    ADD_TESTS(suite, "withdrawing", what_was_withdrawn_needs_no_thread);
     ADD_TESTS(suite, "fork", a_child_has_threads_of_its_own, a_fork_may_come_at_any_time);
     return suite;
 }

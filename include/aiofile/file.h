@@ -96,11 +96,14 @@ struct aio_file_options {
     uint32_t memory_alignment; /* bytes: of memory, a power of two from what the file requires up;
                                   0 means what the file requires */
     uint32_t reserved;         /* 0 */
+    uint64_t submit_limit_ns;  /* when more than one in a hundred submits of the file to an engine
+                                  sleeps longer, its operations go to worker threads for a second,
+                                  then it is tried again. 0 means 1,000,000; UINT64_MAX: never */
 };
 
 #define AIO_FILE_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(struct aio_file_options), 0, 0, 0, 0, 0, 0, NULL, 0, NULL, NULL, 0, 0               \
+        sizeof(struct aio_file_options), 0, 0, 0, 0, 0, 0, NULL, 0, NULL, NULL, 0, 0, 0            \
     }
 
 /*
@@ -389,6 +392,8 @@ struct aio_file_info {
                                        the kernel does not tell */
     uint32_t atomic_write_max;      /* bytes: largest such write */
     uint32_t atomic_write_segments; /* vectors of such a write */
+
+    uint64_t offloaded; /* operations given to workers since submits block: submit_limit_ns */
 };
 
 /*
@@ -403,9 +408,9 @@ AIO_API int aio_file_info(struct aio_file *file, struct aio_file_info *info);
  * told; use aio_file_append() for it. Syncs drain, with or without the flag.
  *
  * May block. Returns what the blocking call of that opcode returns (0 for NOP), or
- *   -EINVAL      NULL, an unknown opcode or flag, a flag that the opcode does not have, a reserved
- *                field not 0, a callback, another file.
- *   -EOPNOTSUPP  a flag, priority, deadline or opcode that this version does not have.
+ *   -EINVAL      NULL, LINK, a deadline, an unknown opcode or flag, a flag that the opcode does not
+ *                have, a reserved field not 0, a callback, another file.
+ *   -EOPNOTSUPP  HIPRI or ATOMIC on a file that does not have it: the log says why.
  */
 AIO_API ssize_t aio_file_execute(struct aio_file *file, const struct aio_op *op);
 

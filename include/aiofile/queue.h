@@ -7,15 +7,23 @@
  * file is not tied to a queue: any operation of any file may go to any queue.
  *
  * Every submitted operation has exactly one final completion; a refused one has none. Transfers
- * are whole: the library continues partial ones, and a read is short only at the end of the file.
+ * are whole: the library continues partial ones, and a read is short only at the end of the file
+ * (or with AIO_OP_NOWAIT).
  *
  * Memory: buffers and iovec arrays of an operation belong to the library from aio_queue_submit()
  * until the final completion. The struct aio_op itself is only read during the call.
  *
  * Threads: every call may come from any thread, at any time, on one queue, except that
- * aio_queue_destroy() must be the last. None may come from a signal handler, and a thread must not
- * be cancelled (pthread_cancel(3)) inside one. In a forked child every call on a queue of the
- * parent returns -EOWNERDEAD and touches nothing.
+ * aio_queue_destroy() must be the last. (Of an owned queue, AIO_QUEUE_OWNED, only from the thread
+ * that created it; any other one gets -EPERM.) None may come from a signal handler, and a thread
+ * must not be cancelled (pthread_cancel(3)) inside one. In a forked child every call on a queue of
+ * the parent returns -EOWNERDEAD and touches nothing.
+ *
+ * An owned queue has no thread of its own and takes no lock on the way of an aligned transfer: all
+ * that it does it does inside its owner's calls. Remainders of partial transfers are sent, links
+ * started and notices given only there. Callbacks run inside aio_queue_reap, aio_queue_drain and
+ * aio_queue_destroy; for aio_queue_reap they count as results that came, towards min. While the
+ * owner waits in a blocking call of a file, its queues are moved too, but no callback is run.
  */
 #ifndef AIOFILE_QUEUE_H
 #define AIOFILE_QUEUE_H
@@ -78,15 +86,40 @@ enum aio_opcode {
     AIO_OP_ALLOCATE, /* aio_file_allocate(): mode, offset, len bytes */
 };
 
-/* Flags of struct aio_op. */
+/*
+ * Flags of struct aio_op. They are refused or kept, never dropped.
+ *
+ * AIO_OP_NOWAIT: the result is -EAGAIN, of an operation that was taken, where it would have to wait
+ * for anything but the device: for others of its file, for bounce memory or the extending ahead,
+ * for a worker, or in the kernel (RWF_NOWAIT; ext4 has most writes wait that change more than
+ * data). For a slot the submit waits all the same, see AIO_QUEUE_NONBLOCK. It is one step. What
+ * would need a bounce buffer or more vectors than IOV_MAX, and, when submitted, a write through the
+ * page cache of a direct file, is always -EAGAIN. A part is given as it is: the completion's error
+ * is then -EAGAIN, for reads too, unless the file ends there (on a device only a read of 0 tells
+ * the end); a blocking call returns the count alone. An append that was turned away has no place.
+ * -EOPNOTSUPP is the kernel's where a file system does not have it, as ext4 for writes through the
+ * page cache. Not together with HIPRI.
+ *
+ * AIO_OP_HIPRI: the completion is polled for (RWF_HIPRI), by a worker where the engine cannot. For
+ * what goes to the device: refused, with -EOPNOTSUPP and a sentence, on a handle that is not
+ * AIO_DIRECT_GRANTED, and for writes through the page cache (unaligned, or O_APPEND). A read that
+ * meets what was written through the page cache and not yet synced finds it in memory.
+ *
+ * AIO_OP_ATOMIC: after a crash the device has all of the write or nothing (RWF_ATOMIC, Linux 6.11).
+ * Refused with a sentence: -EOPNOTSUPP where aio_file_info has no atomic_write_max, on a handle
+ * that is not AIO_DIRECT_GRANTED or has O_APPEND; -EINVAL where the length is no power of two from
+ * atomic_write_min to atomic_write_max, or no multiple of direct_alignment, the offset no multiple
+ * of the length, the vectors more than atomic_write_segments, or memory not aligned. Should the
+ * kernel write a part after all, the result is -EIO: what the disk has is unknown.
+ */
 enum {
     AIO_OP_DSYNC = 1 << 0,  /* on writes: the data is on the device when the write completes */
-    AIO_OP_NOWAIT = 1 << 1, /* -EAGAIN rather than block: not in this version, -EOPNOTSUPP */
-    AIO_OP_HIPRI = 1 << 2,  /* polled completion: not in this version, -EOPNOTSUPP */
-    AIO_OP_ATOMIC = 1 << 3, /* untorn write: not in this version, -EOPNOTSUPP */
+    AIO_OP_NOWAIT = 1 << 1, /* on reads, writes, appends: -EAGAIN rather than wait */
+    AIO_OP_HIPRI = 1 << 2,  /* on reads, writes, appends: polled completion */
+    AIO_OP_ATOMIC = 1 << 3, /* on WRITE and WRITEV: untorn */
     AIO_OP_DRAIN = 1 << 4,  /* on syncs: covers every write submitted before it */
-    AIO_OP_LINK = 1 << 5,   /* the next op of the batch starts when this one succeeded: not in this
-                               version, -EOPNOTSUPP */
+    AIO_OP_LINK = 1 << 5,   /* the next op of the batch starts when this one succeeded; not on the
+                               last of a batch. Submitted only */
     AIO_OP_WAITED = 1 << 6, /* the result is for aio_queue_wait() alone, not for reap */
 };
 
@@ -96,19 +129,22 @@ struct aio_completion {
     int64_t result; /* bytes moved or 0, else a negated errno */
     int64_t offset; /* bytes; where the operation began in the file, for appends also */
     void *context;  /* the operation's */
-    int32_t error;  /* why a write is short: a negated errno; else 0, or result if negative */
+    int32_t error;  /* why a write (with NOWAIT: a read, too) is short: a negated errno; else 0, or
+                       result if negative */
     uint32_t flags; /* AIO_COMPLETION_* */
     uint64_t reserved[3];
 };
 
 /* Flags of struct aio_completion. */
 enum {
-    AIO_COMPLETION_MORE = 1 << 0, /* a notice; the final completion follows (a later version) */
+    AIO_COMPLETION_MORE = 1 << 0, /* a notice that the deadline is over; the final one follows */
 };
 
 /*
- * Called once with the final completion, on the queue's reaper thread, after the slot was freed
- * and with no lock held; the completion is valid only during the call.
+ * Called once with the final completion, on the queue's reaper thread (of an owned queue: in a call
+ * of its owner), after the slot was freed and with no lock held; and once before that with a notice
+ * (AIO_COMPLETION_MORE), if the operation had a deadline and missed it: the slot is in use then.
+ * The completion is valid only during the call.
  *
  * Inside a callback aio_queue_submit() never waits: the slot that was just freed is kept for the
  * first operation submitted to the same queue, after that a full table is -EAGAIN. The calls that
@@ -131,9 +167,13 @@ struct aio_op {
     };
     uint64_t len;                /* bytes, or vectors */
     int64_t offset;              /* bytes from the start of the file */
-    uint32_t priority;           /* 0; I/O priorities come with a later version */
+    uint32_t priority;           /* of reads, writes, appends, as for ioprio_set(2): class << 13
+                                    | level; 0: the thread's. Without the right to a class the
+                                    result is -EPERM */
     uint32_t mode;               /* of ALLOCATE, as for aio_file_allocate(); else 0 */
-    uint64_t deadline;           /* 0; nanoseconds from submit, with a later version */
+    uint64_t deadline;           /* nanoseconds from submit until a notice that it takes longer
+                                    (AIO_COMPLETION_MORE, -ETIMEDOUT), at most INT64_MAX; 0: none.
+                                    Submitted only */
     aio_complete_fn on_complete; /* NULL: the result is taken by wait or reap */
     void *context;               /* handed back in the completion */
     uint64_t reserved2[3];       /* 0 */
@@ -142,10 +182,10 @@ struct aio_op {
 /* Flags of struct aio_queue_options. The last four are for AIO_ENGINE_URING, which must be asked
  * for by name. */
 enum {
-    AIO_QUEUE_NONBLOCK = 1 << 0,   /* submit returns -EAGAIN where it would wait for a slot */
-    AIO_QUEUE_OWNED = 1 << 1,      /* used by one thread only, the one that creates it: see below */
-    AIO_QUEUE_TIMES = 1 << 2,      /* measure where the time of each operation goes */
-    AIO_QUEUE_SQPOLL = 1 << 3,     /* a kernel thread submits: IORING_SETUP_SQPOLL */
+    AIO_QUEUE_NONBLOCK = 1 << 0, /* submit returns -EAGAIN where it would wait for a slot */
+    AIO_QUEUE_OWNED = 1 << 1,    /* used by one thread only, the one that creates it: see below */
+    AIO_QUEUE_TIMES = 1 << 2,  /* measure where the time of each operation goes: aio_queue_stats */
+    AIO_QUEUE_SQPOLL = 1 << 3, /* a kernel thread submits: IORING_SETUP_SQPOLL */
     AIO_QUEUE_SQPOLL_CPU = 1 << 4, /* sqpoll_cpu says on which CPU */
     AIO_QUEUE_IOPOLL = 1 << 5,     /* completions are polled for: IORING_SETUP_IOPOLL */
 };
@@ -154,6 +194,10 @@ enum {
 enum {
     AIO_QUEUE_DISCARD = 1 << 0, /* throw results away that nobody took */
 };
+
+/* The most operations that can be linked to a chain; it cannot be longer than its queue is deep,
+ * either. */
+#define AIO_QUEUE_LINK_MAX 64u
 
 /* The most slots a queue can have. */
 #define AIO_QUEUE_DEPTH_MAX 65536u
@@ -243,12 +287,14 @@ AIO_API unsigned aio_queue_depth(const struct aio_queue *queue);
  *
  * Returns how many operations were taken, which is less than count only where the next one met an
  * error; submitting the rest again then returns that error:
- *   -EINVAL      NULL where something is needed, an unknown opcode or flag, a negative offset or
- *                an offset + length beyond 2^63 - 1, more than IOV_MAX vectors, offset, length or
- *                memory not aligned (the file's log names the alignment), a reserved field not 0,
- *                or WAITED together with on_complete.
+ *   -EINVAL      NULL where something is needed, an unknown opcode or flag, a flag or priority that
+ *                the opcode does not have, NOWAIT together with HIPRI, a priority that there is
+ *                not, a deadline above INT64_MAX, a negative offset or an offset + length beyond
+ *                2^63 - 1, more than INT_MAX vectors, offset, length or memory not aligned (the
+ *                file's log names the alignment) or not as ATOMIC wants it (likewise), a reserved
+ *                field not 0, or WAITED together with on_complete.
  *   -EBADF       the file is not open for that direction.
- *   -EOPNOTSUPP  a flag, priority, deadline or opcode that this version does not have.
+ *   -EOPNOTSUPP  HIPRI or ATOMIC on a file that does not have it: the file's log says why.
  *   -EAGAIN      no free slot, with AIO_QUEUE_NONBLOCK or in a callback: try again after a
  *                completion. Or no thread could be started, for the reaper at the first submit or
  *                for the workers at the first write: see RLIMIT_NPROC.
@@ -257,7 +303,12 @@ AIO_API unsigned aio_queue_depth(const struct aio_queue *queue);
  *   -ESHUTDOWN   it waited for a slot, and the queue is being destroyed.
  *   -EIO ...     a write to a file whose sync failed: see aio_file_clear_error().
  *   -EOWNERDEAD  called in a forked child.
- * Errors of the transfer itself, EBADF and EINVAL of the kernel included, arrive as completions.
+ *   -EPERM       another thread's call on an owned queue.
+ * Of a chain (AIO_OP_LINK) all operations are taken, with their slots, or none: -EINVAL where it
+ * does not end in this call, has more than AIO_QUEUE_LINK_MAX operations or more than the queue is
+ * deep. Each starts when the one before it has succeeded, that is, moved all that it was asked to;
+ * else it ends with -ECANCELED. Errors of the transfer itself, EBADF and EINVAL of the kernel
+ * included, arrive as completions.
  *
  * Source: io_submit(2).
  */
@@ -274,20 +325,20 @@ AIO_API int aio_queue_submit(struct aio_queue *queue, const struct aio_op *ops, 
  *
  * Returns the result as in struct aio_completion (the count of a short write, its reason dropped),
  * or
- *   -ETIMEDOUT   the time is over; the operation runs on, id and buffer stay in use.
- *   -ESTALE      id names no operation: its result was taken, or it never was an id of this queue.
- *   -EBUSY       another thread waits for this id.
- *   -EINVAL      queue NULL, id 0, a bad timeout, or the operation has a callback.
- *   -EDEADLK     called in a callback.
- *   -EOWNERDEAD  called in a forked child.
- * An operation's own error can have the same number: aio_queue_wait_result() keeps them apart.
+ *   -ETIMEDOUT   the time is over, or, once, the operation's deadline; the operation runs on, id
+ * and buffer stay in use. -ESTALE      id names no operation: its result was taken, or it never was
+ * an id of this queue. -EBUSY       another thread waits for this id. -EINVAL      queue NULL, id
+ * 0, a bad timeout, or the operation has a callback. -EDEADLK     called in a callback. -EOWNERDEAD
+ * called in a forked child. An operation's own error can have the same number:
+ * aio_queue_wait_result() keeps them apart.
  */
 AIO_API ssize_t aio_queue_wait(struct aio_queue *queue, aio_request_id id,
                                const struct timespec *timeout);
 
 /*
  * The same as aio_queue_wait(), but gives the whole completion: returns 0 with *completion
- * filled, or one of the errors above with *completion untouched.
+ * filled, or one of the errors above with *completion untouched. When the operation's deadline was
+ * over, *completion is the notice (AIO_COMPLETION_MORE), and the operation runs on.
  */
 AIO_API int aio_queue_wait_result(struct aio_queue *queue, aio_request_id id,
                                   const struct timespec *timeout,
@@ -314,7 +365,26 @@ AIO_API int aio_queue_wait_result(struct aio_queue *queue, aio_request_id id,
 AIO_API int aio_queue_reap(struct aio_queue *queue, struct aio_completion *completions,
                            unsigned min, unsigned max, const struct timespec *timeout);
 
-/* Not in this version: -EOPNOTSUPP. */
+/*
+ * Takes an operation back. One that waits - for the one before it in its chain, for others of its
+ * file, for bounce memory, for a worker, for room in the engine - ends with -ECANCELED at once; one
+ * that runs does if the engine can stop it (io_uring, and threads that have not begun). Of a write
+ * that had moved bytes the result is their number, and its error -ECANCELED. What is linked behind
+ * it ends with -ECANCELED.
+ *
+ * It still has its final completion, which is to be taken as any other.
+ *
+ * Any thread, callbacks too; does not wait.
+ *
+ * Returns 0 when the result will be that, or
+ *   -EBUSY       it runs and cannot be stopped: its result comes in its own time.
+ *   -EALREADY    it has its result.
+ *   -ESTALE      id names no operation: its result was taken, or it never was an id of this queue.
+ *   -EINVAL      queue NULL, or id 0.
+ *   -EOWNERDEAD, -EPERM
+ *
+ * Source: io_cancel(2), io_uring_prep_cancel(3).
+ */
 AIO_API int aio_queue_cancel(struct aio_queue *queue, aio_request_id id);
 
 /*
@@ -327,13 +397,37 @@ AIO_API int aio_queue_cancel(struct aio_queue *queue, aio_request_id id);
  */
 AIO_API int aio_queue_drain(struct aio_queue *queue, const struct timespec *timeout);
 
-/* Not in this version: -EOPNOTSUPP. */
+/*
+ * Gives a descriptor for poll(2) and epoll(7) that is readable while results wait that
+ * aio_queue_reap() can take, notices included. The queue raises and lowers it by itself; to read it
+ * is allowed, before a reap: what is left after that raises it again. Of an owned queue it is
+ * readable, too, when a call is due that moves the queue on: call aio_queue_reap() with min 0.
+ *
+ * The descriptor is a duplicate, the caller's to close. From the first call on the reaper thread
+ * reaps at once, also while nobody waits.
+ *
+ * Any thread, callbacks too; does not wait.
+ *
+ * Returns the descriptor, with O_CLOEXEC and O_NONBLOCK, or -EINVAL (NULL), -EMFILE, -ENFILE,
+ * -ENOMEM, -EOWNERDEAD, -EPERM.
+ *
+ * Source: eventfd(2).
+ */
 AIO_API int aio_queue_eventfd(struct aio_queue *queue);
+
+/*
+ * Says that operations of a file will come to this queue: io_uring then looks its descriptor up
+ * once (IORING_REGISTER_FILES). Other engines make nothing of it. It ends with the file's close or
+ * the queue's end.
+ *
+ * Any thread. Returns 0, also where there is no room for more files; or -EINVAL (NULL), -ENOMEM,
+ * -EOWNERDEAD, -EPERM.
+ */
 AIO_API int aio_queue_register(struct aio_queue *queue, struct aio_file *file);
 
 /* Where an operation is. */
 enum aio_request_state {
-    AIO_REQUEST_WAITING = 1, /* for the engine to take it (again) */
+    AIO_REQUEST_WAITING = 1, /* for others of its file or its chain, or for the engine's room */
     AIO_REQUEST_RUNNING = 2, /* in the engine */
     AIO_REQUEST_DONE = 3,    /* completed; nobody took the result yet */
 };
@@ -364,6 +458,25 @@ struct aio_request_info {
 AIO_API int aio_queue_inflight(struct aio_queue *queue, struct aio_request_info *infos,
                                unsigned max);
 
+/* How durations are spread: buckets[i] counts those up to aio_histogram_bound(i) and above the
+ * bound before it. A bucket is at most a quarter wider than where it begins. */
+#define AIO_HISTOGRAM_BUCKETS 160u
+
+struct aio_histogram {
+    uint64_t count;
+    uint64_t total_ns;
+    uint64_t max_ns;
+    uint64_t buckets[AIO_HISTOGRAM_BUCKETS];
+};
+
+/* The longest duration of a bucket, in nanoseconds; UINT64_MAX for the last. Any thread. */
+AIO_API uint64_t aio_histogram_bound(unsigned bucket);
+
+/* A duration in nanoseconds that so many percent (0 to 100) of all do not exceed, to the bound of
+ * its bucket; 0 for an empty histogram, for NULL, and for what is no percentage. Any thread; the
+ * histogram is the caller's copy. */
+AIO_API uint64_t aio_histogram_percentile(const struct aio_histogram *histogram, double percent);
+
 /* Counts since the queue was made. Set size to sizeof(struct aio_queue_stats) before the call. */
 struct aio_queue_stats {
     size_t size;
@@ -384,6 +497,21 @@ struct aio_queue_stats {
     uint64_t callbacks;        /* callbacks run */
     uint64_t reaped_by_waiter; /* completions found by the thread that waits */
     uint64_t reaped_by_reaper; /* completions found by the reaper thread */
+    uint64_t notices;          /* deadlines that were over before the operation was done */
+    uint64_t cancelled;        /* operations that ended with -ECANCELED */
+    uint64_t offloaded;  /* given to a worker since submits of their file block (submit_limit_ns) */
+    uint64_t by_worker;  /* executed by a worker, those included */
+    uint64_t direct;     /* transfers that went direct, from and to the caller's memory */
+    uint64_t bounced;    /* direct, through a bounce buffer */
+    uint64_t page_cache; /* through the page cache */
+    uint64_t operations[16];     /* completed, by opcode */
+    struct aio_histogram device; /* from a submit to the engine until its completion was found */
+    struct aio_histogram submitting; /* in the engine's submit, for each call; without
+                                        AIO_QUEUE_TIMES of one call in 16 */
+
+    /* With AIO_QUEUE_TIMES: */
+    struct aio_histogram waiting; /* from aio_queue_submit until the engine or a worker begins */
+    struct aio_histogram untaken; /* from the result until it is taken or its callback called */
 };
 
 /*

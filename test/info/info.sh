@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# info.sh <aiofile-info> - what the tool says of directories, files, devices and of what it cannot
-# look at; and that it leaves nothing behind. Devices are tried where root can make them.
+# info.sh <aiofile-info> [<refuse>] - what the tool says of directories, files, devices, engines and
+# of what it cannot look at; and that it leaves nothing behind. Devices are tried where root can
+# make them, sandboxes with test/refuse.c.
 set -euo pipefail
 
 info=$(realpath "$1")
+refuse=${2:+$(realpath "$2")}
 work=$(mktemp -d -p "${TMPDIR:-/var/tmp}" aiofile-info-test-XXXXXX)
 loop=""
 failures=0
@@ -23,15 +25,20 @@ complain() {
     failures=$((failures + 1))
 }
 
-# Usage: expect <exit status> <argument>... Runs the tool; what it printed, on both, is in $said.
-expect() {
-    local status=$1 code=0
+# Usage: expect_of <program> <exit status> <argument>... What it printed, on both, is in $said.
+expect_of() {
+    local program=$1 status=$2 code=0
 
-    shift
-    said=$(timeout 120 "$info" "$@" 2>&1) || code=$?
+    shift 2
+    said=$(timeout 120 "$program" "$@" 2>&1) || code=$?
     if [[ $code -ne $status ]]; then
-        complain "aiofile-info $*: exit status $code, not $status: $said"
+        complain "${program##*/} $*: exit status $code, not $status: $said"
     fi
+}
+
+# Usage: expect <exit status> <argument>... Runs the tool.
+expect() {
+    expect_of "$info" "$@"
 }
 
 # Usage: says <extended regular expression>... Each is in a line of what was printed.
@@ -49,7 +56,9 @@ says() {
 
 alignments=('^  memory alignment +(any|[0-9]+ bytes) ' '^  required alignment ' '^  read alignment '
     '^  preferred alignment ' '^  direct alignment ' '^  atomic writes ')
-engines=('^  kaio ' '^  uring ' '^  threads ' '^  sync +works$' '^  sim ')
+engines=('^  kaio +(works$|no \([A-Z]+\): kaio: )' '^  uring +(works$|no \([A-Z]+\): uring: )'
+    '^  threads +(works$|no \([A-Z]+\): threads: )' '^  sync +works$'
+    '^  sim +no \(EOPNOTSUPP\): sim: ' '^  auto +[a-z]+ \(engine auto: using ')
 
 mkdir "$work/empty"
 expect 0 "$work/empty"
@@ -72,6 +81,36 @@ says '"kind": "regular file"' '"direct": "(granted|refused|emulated)"' '"read_al
     '"temporary": true' '"name": "sync", "works": true' 'with \\"quotes\\""'
 if command -v python3 >/dev/null && ! python3 -m json.tool <<<"$said" >/dev/null; then
     complain "--json prints no JSON: $said"
+fi
+
+# --- engines alone ---
+
+expect 0 --engines
+says "${engines[@]}"
+if grep -q ': an unnamed' <<<"$said"; then
+    complain "--engines looks at a path: $said"
+fi
+# The first that works is the one that is taken.
+first=$(sed -nE 's/^  ([a-z]+) +works$/\1/p' <<<"$said" | head -n 1)
+says "^  auto +$first \(engine auto: using $first,"
+expect 0 --json --engines
+says '^\{"version": "[0-9.]+", "engines": \[$' \
+    '"name": "sync", "works": true, "error": "", "reason": ""' \
+    '"name": "sim", "works": false, "error": "EOPNOTSUPP", "reason": "sim: ' \
+    "\"auto\": \{\"engine\": \"$first\", \"error\": \"\", \"log\": \"engine auto: using $first,"
+if command -v python3 >/dev/null && ! python3 -m json.tool <<<"$said" >/dev/null; then
+    complain "--json --engines prints no JSON: $said"
+fi
+
+# In a sandbox without kernel AIO, and without any of the kernel's.
+if [[ -n $refuse ]]; then
+    expect_of "$refuse" 0 io_setup -- "$info" --engines
+    says '^  kaio +no \(ENOSYS\): kaio: kernel AIO does not work here' '^  threads +works$' \
+        '^  auto +(uring|threads) \(engine auto: using .*, as kaio was refused with ENOSYS'
+    expect_of "$refuse" 0 io_setup io_uring_setup -- "$info" --engines --json
+    says '"name": "kaio", "works": false, "error": "ENOSYS", "reason": "kaio: ' \
+        '"name": "uring", "works": false, "error": "(ENOSYS|EOPNOTSUPP)", "reason": "uring: ' \
+        '"auto": \{"engine": "threads", "error": "", "log": "engine auto: using threads, as kaio '
 fi
 
 memory=""
@@ -113,6 +152,9 @@ done <<END
 --coherence --rounds=many $work/empty
 --coherence $work/file
 --coherence --destroy $work/empty
+--engines $work/empty
+--engines --coherence
+--engines --destroy
 END
 
 # --- coherence ---

@@ -59,6 +59,10 @@ static void work_rashly(struct worker_job *job);
 #include "../../lib/reaper.c"
 
 #include "../../lib/queue.c"
+#include "../../lib/queue_cancel.c"
+#include "../../lib/queue_notice.c"
+#include "../../lib/queue_results.c"
+#include "../../lib/queue_submit.c"
 
 #undef queue_work
 #undef thread_cond_signal
@@ -280,6 +284,58 @@ int file_op_work(struct aio_file *file, const struct engine_ops *ops, struct eng
     (void)engine;
     model_step("work");
     return go_on(file, transfer, pass);
+}
+
+void file_op_follow(struct aio_file *file, const struct transfer *transfer, struct file_pass *pass)
+{
+    (void)file;
+    (void)transfer;
+    (void)pass;
+}
+
+bool file_op_withdraw(struct aio_file *file, struct file_pass *pass)
+{
+    for (unsigned index = 0; index < file->held_count; index++) {
+        if (file->held[index] != pass)
+            continue;
+        memmove(file->held + index, file->held + index + 1,
+                (--file->held_count - index) * sizeof(file->held[0]));
+        pass->came_in = true;
+        return true;
+    }
+    return workers_withdraw(&pass->job);
+}
+
+void file_op_keep(struct aio_file *file)
+{
+    inflight_add(&file->inflight);
+}
+
+void file_op_submitted(struct aio_file *file, int64_t elapsed_ns, bool slept)
+{
+    (void)file;
+    (void)elapsed_ns;
+    (void)slept;
+}
+
+void file_op_offloaded(struct aio_file *file)
+{
+    (void)file;
+}
+
+int file_op_register(struct aio_file *file)
+{
+    (void)file;
+    return 3;
+}
+
+bool file_op_is_direct(const struct aio_file *file, const struct transfer *transfer,
+                       const struct file_pass *pass)
+{
+    (void)file;
+    (void)transfer;
+    (void)pass;
+    return true;
 }
 
 void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)

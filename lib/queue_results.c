@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * queue_results.c - results on their way out: wait, reap, drain, and the eventfd that tells of
+ * them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "errno_guard.h"
+#include "queue_state.h"
+
+/* Whether this thread may wait for completions of the queue. */
+static int admit_waiter(const struct aio_queue *queue)
+{
+    int error = queue_admit(queue);
+
+    if (error != 0)
+        return error;
+    return reaper_in_callback() ? -EDEADLK : 0;
+}
+
+/* Hands a result out and frees its slot. Lock held; queue_changed() is to follow. */
+static inline void take_result(struct aio_queue *queue, struct request *request,
+                               struct aio_completion *completion)
+{
+    queue_completion(queue, request, completion);
+    if (queue->times)
+        histogram_add(&queue->stats.untaken, thread_now_ns() - request->done_ns);
+    request_retire_id(request);
+    request_set_state(&queue->table, request, REQUEST_FREE);
+    request_list_push(&queue->table, &queue->table.free, request);
+}
+
+static void take_notice(struct aio_queue *queue, struct request *request,
+                        struct aio_completion *completion)
+{
+    queue_notice_completion(queue, request, completion);
+    queue_drop_notice(queue, request);
+}
+
+/* --- the eventfd ---------------------------------------------------------------------------- */
+
+/* Before the owner looks into the engine, which raises the eventfd by itself: what comes after this
+ * look raises it again. */
+static void event_before_look(struct aio_queue *queue)
+{
+    eventfd_t count;
+
+    if (queue->owned && queue->event_fd >= 0)
+        eventfd_read(queue->event_fd, &count);
+}
+
+/* After results were taken: the eventfd is up as long as there are more, whoever read it. */
+static void event_after_taking(struct aio_queue *queue)
+{
+    eventfd_t count;
+
+    if (queue->event_fd < 0)
+        return;
+    queue->results_new = false;
+    if (queue_results(queue) > 0 || queue_callbacks_due(queue))
+        eventfd_write(queue->event_fd, 1);
+    else if (!queue->owned)
+        eventfd_read(queue->event_fd, &count);
+}
+
+static int event_create(struct aio_queue *queue)
+{
+    int error = 0;
+    int fd = eventfd(queue_results(queue) > 0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    if (queue->owned)
+        error = queue->engine->ops->notify(queue->engine, fd);
+    if (error != 0) {
+        close(fd);
+        return error;
+    }
+    thread_mutex_lock(&queue->mail_lock);
+    queue->event_fd = fd;
+    thread_mutex_unlock(&queue->mail_lock);
+    /* From now on the reaper thread has to reap at once. */
+    queue_interrupt(queue);
+    queue_changed(queue);
+    return 0;
+}
+
+int aio_queue_eventfd(struct aio_queue *queue)
+{
+    ERRNO_GUARD;
+    int result = 0;
+
+    if (queue == NULL)
+        return -EINVAL;
+    result = queue_admit(queue);
+    if (result != 0)
+        return result;
+    queue_lock(queue);
+    if (queue->event_fd < 0)
+        result = event_create(queue);
+    if (result == 0) {
+        result = fcntl(queue->event_fd, F_DUPFD_CLOEXEC, 0);
+        if (result < 0)
+            result = -errno;
+    }
+    queue_unlock(queue);
+    return result;
+}
+
+/* --- wait ----------------------------------------------------------------------------------- */
+
+/* Waits for a request in flight that only this thread may take from now on. */
+static bool await_claimed(struct aio_queue *queue, struct request *request, int64_t deadline_ns)
+{
+    struct waiter waiter = {.kind = WAIT_REQUEST, .request = request};
+    bool ready;
+
+    request->claimed = true;
+    if (!request->waited) {
+        queue->reapable--;
+        /* A reap that counted on this one may have nothing left to wait for. */
+        queue_changed(queue);
+    }
+    ready = queue_await(queue, &waiter, deadline_ns);
+    if (request->state == REQUEST_DONE)
+        return true;
+    /* It runs on, without being claimed; the notice is this thread's to take. */
+    if (ready)
+        queue_drop_notice(queue, request);
+    request->claimed = false;
+    if (!request->waited)
+        queue->reapable++;
+    return ready;
+}
+
+/* Looks into the engine once for a request in flight. It is not claimed: others may have it. */
+static void poll_once(struct aio_queue *queue, const struct request *request)
+{
+    struct waiter waiter = {.kind = WAIT_REQUEST, .request = request};
+
+    queue_await(queue, &waiter, 0);
+}
+
+/* Takes what there is for one who asks for a request by its id. */
+static void take_by_id(struct aio_queue *queue, struct request *request,
+                       struct aio_completion *completion)
+{
+    if (request->state != REQUEST_DONE) {
+        take_notice(queue, request, completion);
+        return;
+    }
+    if (!request->waited && !request->claimed)
+        request_list_remove(&queue->table, &queue->table.done, request);
+    request->claimed = false;
+    take_result(queue, request, completion);
+}
+
+static int wait_locked(struct aio_queue *queue, aio_request_id id, int64_t deadline_ns,
+                       struct aio_completion *completion)
+{
+    struct request *request = request_find(&queue->table, id);
+
+    if (request != NULL && request->state != REQUEST_DONE && deadline_ns == 0) {
+        poll_once(queue, request);
+        request = request_find(&queue->table, id);
+    }
+    if (request == NULL)
+        return -ESTALE;
+    if (request->on_complete != NULL)
+        return -EINVAL;
+    if (request->claimed)
+        return -EBUSY;
+    if (request->state != REQUEST_DONE && request->notice != NOTICE_DUE &&
+        (deadline_ns == 0 || !await_claimed(queue, request, deadline_ns)))
+        return -ETIMEDOUT;
+    take_by_id(queue, request, completion);
+    event_after_taking(queue);
+    queue_changed(queue);
+    return 0;
+}
+
+int aio_queue_wait_result(struct aio_queue *queue, aio_request_id id,
+                          const struct timespec *timeout, struct aio_completion *completion)
+{
+    int64_t deadline_ns;
+    int error;
+
+    if (queue == NULL || id == 0 || completion == NULL || !thread_timeout_valid(timeout))
+        return -EINVAL;
+    error = admit_waiter(queue);
+    if (error != 0)
+        return error;
+    deadline_ns = thread_deadline_ns(timeout);
+    queue_lock(queue);
+    error = wait_locked(queue, id, deadline_ns, completion);
+    queue_unlock(queue);
+    return error;
+}
+
+ssize_t aio_queue_wait(struct aio_queue *queue, aio_request_id id, const struct timespec *timeout)
+{
+    struct aio_completion completion;
+    int error = aio_queue_wait_result(queue, id, timeout, &completion);
+
+    return error != 0 ? error : (ssize_t)completion.result;
+}
+
+/* --- reap ----------------------------------------------------------------------------------- */
+
+static unsigned take_results(struct aio_queue *queue, struct aio_completion *completions,
+                             unsigned max)
+{
+    struct request_table *table = &queue->table;
+    unsigned taken = 0;
+
+    while (taken < max && table->notices.count > 0)
+        take_notice(queue, &table->requests[table->notices.first], &completions[taken++]);
+    while (taken < max && table->done.count > 0)
+        take_result(queue, request_list_pop(table, &table->done), &completions[taken++]);
+    return taken;
+}
+
+int aio_queue_reap(struct aio_queue *queue, struct aio_completion *completions, unsigned min,
+                   unsigned max, const struct timespec *timeout)
+{
+    /* With min 0, look into the engine once, unless there is as much as can be taken. */
+    struct waiter waiter = {.kind = WAIT_RESULTS, .min = min > 0 ? min : max};
+    int64_t deadline_ns;
+    unsigned taken;
+    int error;
+
+    if (queue == NULL || (completions == NULL && max > 0) || min > max || max > INT32_MAX ||
+        !thread_timeout_valid(timeout))
+        return -EINVAL;
+    error = admit_waiter(queue);
+    if (error != 0)
+        return error;
+    deadline_ns = min > 0 ? thread_deadline_ns(timeout) : 0;
+    queue_lock(queue);
+    waiter.calls = queue->owned;
+    event_before_look(queue);
+    if (waiter.calls && waiter.min == 0) /* to run callbacks */
+        waiter.min = 1;
+    if (waiter.min > 0)
+        queue_await(queue, &waiter, deadline_ns);
+    taken = take_results(queue, completions, max);
+    event_after_taking(queue);
+    if (taken > 0)
+        queue_changed(queue);
+    queue_unlock(queue);
+    return (int)taken;
+}
+
+/* --- drain ---------------------------------------------------------------------------------- */
+
+int aio_queue_drain(struct aio_queue *queue, const struct timespec *timeout)
+{
+    struct waiter waiter = {.kind = WAIT_DRAIN};
+    int64_t deadline_ns;
+    bool ready;
+    int error;
+
+    if (queue == NULL || !thread_timeout_valid(timeout))
+        return -EINVAL;
+    error = admit_waiter(queue);
+    if (error != 0)
+        return error;
+    deadline_ns = thread_deadline_ns(timeout);
+    queue_lock(queue);
+    waiter.calls = queue->owned;
+    waiter.sequence = queue->sequence;
+    ready = queue_await(queue, &waiter, deadline_ns);
+    queue_unlock(queue);
+    return ready ? 0 : -ETIMEDOUT;
+}
