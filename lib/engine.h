@@ -68,7 +68,7 @@ struct engine_config {
     void *memory; /* of transfers to come, which can be made known once; or NULL. It outlives the
                      engine */
     size_t memory_size;
-    struct log log; /* for the sentence that explains a refusal */
+    struct log log; /* for the sentence that explains a refusal; good only during create */
 };
 
 /*

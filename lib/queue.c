@@ -10,7 +10,6 @@
 
 #include "errno_guard.h"
 #include "file_ops.h"
-#include "op.h"
 #include "options.h"
 #include "process.h"
 #include "queue_state.h"

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "queue_state.h"
+#include "trace.h"
 
 void queue_set_deadline(struct aio_queue *queue, struct request *request)
 {
@@ -48,6 +49,7 @@ void queue_check_deadlines(struct aio_queue *queue, int64_t now_ns)
         request_deadline_clear(table, request);
         request->notice = NOTICE_DUE;
         queue->stats.notices++;
+        TRACE2(notice, queue, request_id(table, request));
         if (list != NULL)
             request_list_push(table, list, request);
         queue->results_new |= list == &table->notices;

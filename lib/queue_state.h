@@ -24,6 +24,7 @@
 #include "request.h"
 #include "thread.h"
 #include "token.h"
+#include "trace.h"
 #include "workers.h"
 
 /* Requests given to an engine, events taken from one, callbacks run, at a time: on the stack. */
@@ -220,6 +221,8 @@ static inline bool queue_sampled(int64_t now_ns)
 /* The engine or a worker begins with a request. Whoever has it calls it. */
 static inline void queue_begin_step(struct request *request, int64_t now_ns)
 {
+    TRACE4(begin, request->queue, request->transfer.io.tag, request->transfer.io.opcode,
+           request->transfer.io.offset);
     request->begun_ns = now_ns;
     if (request->first_ns == 0)
         request->first_ns = now_ns;

@@ -19,6 +19,7 @@
 #include "file_ops.h"
 #include "op.h"
 #include "queue_state.h"
+#include "trace.h"
 
 _Static_assert(AIO_QUEUE_LINK_MAX == QUEUE_BATCH, "a chain is one batch");
 
@@ -284,6 +285,8 @@ static void publish(struct aio_queue *queue, struct request *request, int64_t no
     }
     if (request->deadline_ns > 0)
         queue_set_deadline(queue, request);
+    TRACE6(submit, queue, request_id(&queue->table, request), request->transfer.opcode,
+           request->file, request->transfer.offset, request->transfer.total);
 }
 
 /* What publish_slots() leaves to be done without the lock. */

@@ -17,6 +17,7 @@
 
 #include "file_ops.h"
 #include "queue_state.h"
+#include "trace.h"
 
 /* The callback that a thread is in. */
 struct callback_frame {
@@ -201,6 +202,8 @@ static inline void finish_one(struct aio_queue *queue, struct request *request)
         queue_drop_notice(queue, request);
     if (request->file != NULL)
         file_op_end(request->file, &request->transfer, &request->pass);
+    TRACE4(done, queue, request_id(table, request), request->transfer.result,
+           request->transfer.error);
     count_result(queue, &request->transfer);
     count_road(queue, request);
     if (request->on_complete != NULL) {
@@ -249,6 +252,7 @@ static void take_event(struct aio_queue *queue, const struct engine_event *event
 
     assert(event->tag < table->depth);
     assert(request->state == REQUEST_RUNNING);
+    TRACE3(event, queue, event->tag, event->result);
     histogram_add(&queue->stats.device, now_ns - request->begun_ns);
     verdict = transfer_advance(&request->transfer, event->result);
     if (verdict == TRANSFER_DONE) {

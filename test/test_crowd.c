@@ -547,7 +547,7 @@ static void worker_begin(struct worker *worker, struct world *world, unsigned nu
     worker->queue = queue;
     worker->number = number;
     worker->random = number + 1;
-    worker->memory = page_alloc((BATCH_MAX + 2) * PAGE);
+    worker->memory = page_alloc((BATCH_MAX + 6) * PAGE);
     for (unsigned index = 0; index < BATCH_MAX; index++)
         worker->records[index].worker = worker;
 }
@@ -698,11 +698,13 @@ static void live_and_die(struct worker *worker)
     options.depth = 8;
     EXPECT(aio_file_open(worker->world->path, O_RDWR, 0, &options, &file), 0);
     op = op_read(file, memory, PAGE, offset_of(own_block(worker, 1)));
-    for (unsigned index = 0; index < count; index++)
+    for (unsigned index = 0; index < count; index++) {
+        op.buf = memory + index * PAGE;
         submit_one(aio_file_queue(file), &op);
+    }
     close_file(file);
-    if (count > 0)
-        check_own(memory, own_block(worker, 1), 0);
+    for (unsigned index = 0; index < count; index++)
+        check_own(memory + index * PAGE, own_block(worker, 1), 0);
 }
 
 /* Makes a queue, leaves results in it, throws them away with it. */
@@ -712,10 +714,13 @@ static void queue_and_discard(struct worker *worker)
     struct aio_op op =
         op_read(worker->world->file, spare_memory(worker), PAGE, offset_of(own_block(worker, 2)));
 
-    for (unsigned index = 0; index < 3; index++)
+    for (unsigned index = 0; index < 3; index++) {
+        op.buf = spare_memory(worker) + index * PAGE;
         submit_one(queue, &op);
+    }
     EXPECT(aio_queue_drain(queue, NULL), 0);
-    check_own(spare_memory(worker), own_block(worker, 2), 0);
+    for (unsigned index = 0; index < 3; index++)
+        check_own(spare_memory(worker) + index * PAGE, own_block(worker, 2), 0);
     EXPECT(aio_queue_destroy(queue, 0), -EBUSY);
     EXPECT(aio_queue_destroy(queue, AIO_QUEUE_DISCARD), 0);
 }
@@ -801,7 +806,7 @@ START_TEST(slots_of_a_submit_under_way_are_no_operations)
     struct held_log held = {false, false};
     struct half_way half_way = {.queue = open_queue(8, 0)};
     struct aio_completion completions[8];
-    unsigned char *memory = page_alloc(PAGE);
+    unsigned char *memory = page_alloc(3 * PAGE);
     struct aio_file *file;
     pthread_t thread;
 
@@ -811,7 +816,8 @@ START_TEST(slots_of_a_submit_under_way_are_no_operations)
     options.log_context = &held;
     EXPECT(aio_file_open(scratch_path("blocks"), O_RDWR, 0, &options, &file), 0);
     for (int index = 0; index < 3; index++)
-        half_way.ops[index] = op_read(file, memory, index < 2 ? PAGE : 100, 0);
+        half_way.ops[index] =
+            op_read(file, memory + (size_t)index * PAGE, index < 2 ? PAGE : 100, 0);
     thread_begin(&thread, submit_and_stop, &half_way);
     EVENTUALLY(atomic_load(&held.reached));
     EXPECT(aio_queue_inflight(half_way.queue, NULL, 0), 0);

@@ -204,10 +204,12 @@ enum {
 
 /* What aio_queue_create() is to make. Start from AIO_QUEUE_OPTIONS_INIT. */
 struct aio_queue_options {
-    size_t size;       /* of this struct, set by the initializer */
-    uint32_t engine;   /* enum aio_engine */
-    uint32_t depth;    /* slots, 1 to AIO_QUEUE_DEPTH_MAX; 0 means 64 */
-    uint32_t flags;    /* AIO_QUEUE_* */
+    size_t size;     /* of this struct, set by the initializer */
+    uint32_t engine; /* enum aio_engine */
+    uint32_t depth;  /* slots, 1 to AIO_QUEUE_DEPTH_MAX; 0 means 64. Where the system's AIO requests
+                        are nearly used up there may be less, but not below 16: the log says so,
+                        and aio_queue_depth() */
+    uint32_t flags;  /* AIO_QUEUE_* */
     uint32_t workers;  /* threads of AIO_ENGINE_THREADS at most; 0: 8; 1: strictly in order */
     aio_log_fn log;    /* NULL: no log */
     void *log_context; /* handed to log */
@@ -241,9 +243,11 @@ struct aio_queue_options {
  *   -EINVAL      result NULL, unknown engine or flag, depth above AIO_QUEUE_DEPTH_MAX, a reserved
  *                field not 0, or size too small.
  *   -E2BIG       options has a non-zero tail that this version does not know.
- *   -EOPNOTSUPP  an engine or flag that this version does not have.
+ *   -EOPNOTSUPP  an engine that this version or this build does not have.
  *   -EAGAIN      the system's AIO requests are used up (/proc/sys/fs/aio-nr of aio-max-nr): raise
- *                fs.aio-max-nr, ask for less depth, or share a queue.
+ *                fs.aio-max-nr, ask for less depth, or share a queue. Of AIO_ENGINE_THREADS: no
+ *                thread could be started (RLIMIT_NPROC).
+ *   -EPERM       io_uring is switched off (kernel.io_uring_disabled), or a sandbox forbids it.
  *   -ENOSYS      the kernel (before 5.8, or without CONFIG_AIO) or a sandbox has no kernel AIO:
  *                use another engine.
  *   -ENOMEM, -EMFILE, -ENFILE
@@ -376,7 +380,8 @@ AIO_API int aio_queue_reap(struct aio_queue *queue, struct aio_completion *compl
  *
  * Any thread, callbacks too; does not wait.
  *
- * Returns 0 when the result will be that, or
+ * Returns 0 when the result will be that (but for one that is done in this very moment: the result
+ * tells), or
  *   -EBUSY       it runs and cannot be stopped: its result comes in its own time.
  *   -EALREADY    it has its result.
  *   -ESTALE      id names no operation: its result was taken, or it never was an id of this queue.
