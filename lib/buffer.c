@@ -17,7 +17,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "buffer_pool.h"
 #include "errno_guard.h"
+#include "file_check.h"
 #include "options.h"
 #include "process.h"
 #include "thread.h"
@@ -208,7 +210,7 @@ void *aio_buffer_alloc(size_t size, size_t alignment, unsigned flags)
     return aio_buffer_alloc_ex(size, alignment, flags, &memory) == 0 ? memory : NULL;
 }
 
-void aio_buffer_free(void *memory)
+static void free_allocation(void *memory, const char *call)
 {
     ERRNO_GUARD;
     struct allocation *allocation;
@@ -218,11 +220,18 @@ void aio_buffer_free(void *memory)
     allocation = header_page(memory);
     if (allocation->magic != ALLOCATION_MAGIC)
         return;
+    if (check_any() && check_freed(allocation->data, allocation->data_size, call))
+        check_speak();
     /* In a child the data's addresses may have become somebody else's by now. */
     if (allocation->epoch != process_epoch())
         munmap(allocation, page_size());
     else
         munmap(allocation->mapping, allocation->mapping_size);
+}
+
+void aio_buffer_free(void *memory)
+{
+    free_allocation(memory, "aio_buffer_free");
 }
 
 /* Values of aio_buffer_pool.next that are no index. */
@@ -235,8 +244,9 @@ struct aio_buffer_pool {
     unsigned char *memory;
     size_t stride_bytes; /* from one buffer to the next */
     uint32_t count;
-    struct thread_mutex lock; /* for what follows; no other lock is taken inside */
+    struct thread_mutex lock; /* for what follows; only the check's is taken inside */
     uint32_t taken_count;
+    uint32_t users;      /* queues whose engines know the memory */
     uint32_t first_free; /* index, or POOL_END. The last one given back is the first one taken:
                             its memory is likely still in the cache */
     uint32_t next[];     /* by index: the next free buffer, POOL_END, or POOL_TAKEN */
@@ -279,6 +289,7 @@ static void pool_fill(struct aio_buffer_pool *pool, uint32_t count)
     pool->epoch = process_epoch();
     pool->count = count;
     pool->taken_count = 0;
+    pool->users = 0;
     pool->first_free = 0;
     for (uint32_t index = 0; index < count; index++)
         pool->next[index] = index + 1 < count ? index + 1 : POOL_END;
@@ -343,6 +354,7 @@ int aio_buffer_pool_put(struct aio_buffer_pool *pool, void *buffer)
 {
     size_t offset;
     size_t index;
+    bool found = false;
     int result = -EINVAL;
 
     if (pool == NULL || buffer == NULL || pool_is_inherited(pool))
@@ -354,13 +366,37 @@ int aio_buffer_pool_put(struct aio_buffer_pool *pool, void *buffer)
         return -EINVAL;
     thread_mutex_lock(&pool->lock);
     if (pool->next[index] == POOL_TAKEN) {
+        /* Before anybody else can get it. */
+        if (check_any())
+            found = check_freed(buffer, pool->stride_bytes, "aio_buffer_pool_put");
         pool->next[index] = pool->first_free;
         pool->first_free = (uint32_t)index;
         pool->taken_count--;
         result = 0;
     }
     thread_mutex_unlock(&pool->lock);
+    if (found)
+        check_speak();
     return result;
+}
+
+int buffer_pool_use(struct aio_buffer_pool *pool, void **memory, size_t *size)
+{
+    if (pool_is_inherited(pool))
+        return -EINVAL;
+    *memory = pool->memory;
+    *size = (size_t)pool->count * pool->stride_bytes;
+    thread_mutex_lock(&pool->lock);
+    pool->users++;
+    thread_mutex_unlock(&pool->lock);
+    return 0;
+}
+
+void buffer_pool_unuse(struct aio_buffer_pool *pool)
+{
+    thread_mutex_lock(&pool->lock);
+    pool->users--;
+    thread_mutex_unlock(&pool->lock);
 }
 
 /* Nobody else may be in a call on the pool now, so that the count holds after the lock. */
@@ -369,7 +405,7 @@ static bool pool_is_idle(struct aio_buffer_pool *pool)
     bool idle;
 
     thread_mutex_lock(&pool->lock);
-    idle = pool->taken_count == 0;
+    idle = pool->taken_count == 0 && pool->users == 0;
     thread_mutex_unlock(&pool->lock);
     return idle;
 }
@@ -385,7 +421,7 @@ int aio_buffer_pool_destroy(struct aio_buffer_pool *pool)
             return -EBUSY;
         thread_mutex_destroy(&pool->lock);
     }
-    aio_buffer_free(pool->memory);
+    free_allocation(pool->memory, "aio_buffer_pool_destroy");
     free(pool);
     return 0;
 }

@@ -111,9 +111,9 @@ struct engine_ops {
     int (*wake)(struct engine *engine, unsigned sleeping_for);
 
     /* Tries to stop a transfer that submit was given or is being given. Returns 0 when its event
-     * will say -ECANCELED; -EALREADY when it is not there: its event has come, or submit is not
-     * that far; -EBUSY when it can't be stopped: its event comes in its own time. Does not block;
-     * called with the queue's lock held. Any thread. */
+     * will say -ECANCELED, or has just come, saying what happened; -EALREADY when it is not there:
+     * its event has come, or submit is not that far; -EBUSY when it can't be stopped: its event
+     * comes in its own time. Does not block; called with the queue's lock held. Any thread. */
     int (*cancel)(struct engine *engine, uint32_t tag);
 
     /* A hint that transfers of this descriptor will come, until forget_file(). Engines that can

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "errno_guard.h"
+#include "sanitizer.h"
 
 /* What fs/aio.c maps at the address that is the context's id. */
 struct kaio_ring {
@@ -48,27 +49,6 @@ struct kaio_ring {
 
 /* iocb.data of the wake; tags are below AIO_QUEUE_DEPTH_MAX. */
 #define KAIO_WAKE_DATA UINTPTR_MAX
-
-/*
- * What happens before io_submit happens before the reap of its event: the kernel orders them, but
- * ThreadSanitizer cannot see through it and is told.
- */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define KAIO_THREAD_SANITIZER
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define KAIO_THREAD_SANITIZER
-#endif
-#ifdef KAIO_THREAD_SANITIZER
-void __tsan_acquire(void *at);
-void __tsan_release(void *at);
-#define KAIO_ORDER_SUBMIT(iocb) __tsan_release(iocb)
-#define KAIO_ORDER_REAP(iocb) __tsan_acquire(iocb)
-#else
-#define KAIO_ORDER_SUBMIT(iocb) ((void)(iocb))
-#define KAIO_ORDER_REAP(iocb) ((void)(iocb))
-#endif
 
 /* Events taken from io_getevents at once, iocbs given to io_submit at once: on the stack. */
 #define KAIO_BATCH 64u
@@ -320,7 +300,7 @@ static int kaio_submit(struct engine *engine, struct engine_io *const *ios, unsi
             break;
         if (kaio->notify_fd >= 0)
             io_set_eventfd(iocb, kaio->notify_fd);
-        KAIO_ORDER_SUBMIT(iocb);
+        SANITIZER_ORDER_SUBMIT(iocb);
         batch[prepared++] = iocb;
     }
     if (prepared == 0)
@@ -338,7 +318,7 @@ static bool kaio_translate(struct kaio *kaio, const struct io_event *event,
         return false;
     translated->tag = (uint32_t)data;
     translated->result = (int64_t)event->res;
-    KAIO_ORDER_REAP(&kaio->iocbs[data]);
+    SANITIZER_ORDER_REAP(&kaio->iocbs[data]);
     return true;
 }
 

@@ -16,7 +16,8 @@
  *               thread) a flag says so, and entering the kernel brings them.
  *
  * Waking a holder that sleeps takes events in its ring: those of NOPs, as many as it sleeps for,
- * which complete while they are submitted.
+ * which complete while they are submitted. Into an owned engine's ring only its owner can submit:
+ * it has a poll of an eventfd there, which gives one event, and who may be woken sleeps for one.
  *
  * A transfer that has to wait is done by a worker thread that the kernel gives to the thread that
  * submitted. When that thread exits, what its workers have not begun may come back as ECANCELED,
@@ -31,36 +32,19 @@
 #include <errno.h>
 #include <liburing.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "errno_guard.h"
+#include "sanitizer.h"
 #include "thread.h"
-
-/*
- * What happens before a submit happens before the reap of its event: the kernel orders them, but
- * ThreadSanitizer cannot see through it and is told.
- */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define URING_THREAD_SANITIZER
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define URING_THREAD_SANITIZER
-#endif
-#ifdef URING_THREAD_SANITIZER
-void __tsan_acquire(void *at);
-void __tsan_release(void *at);
-#define URING_ORDER_SUBMIT(tag) __tsan_release(tag)
-#define URING_ORDER_REAP(tag) __tsan_acquire(tag)
-#else
-#define URING_ORDER_SUBMIT(tag) ((void)(tag))
-#define URING_ORDER_REAP(tag) ((void)(tag))
-#endif
 
 /* user_data of a wake; that of a transfer is its tag. */
 #define URING_WAKE_DATA UINT64_MAX
@@ -105,6 +89,11 @@ struct uring {
     bool searched; /* entering the kernel is what finds completions: IOPOLL without SQPOLL */
     uintptr_t memory;
     size_t memory_size; /* registered bytes; 0: none */
+
+    /* Of an owned engine; the owner's alone, but for writing to wake_fd. */
+    int wake_fd;     /* an eventfd; -1: it is not owned */
+    bool wake_armed; /* the ring has a poll of it */
+    uint32_t inside; /* transfers that the ring has */
 
     /* Guards the submission side (ring.sq), except in an owned engine. Innermost. */
     struct thread_mutex lock;
@@ -393,6 +382,12 @@ static int uring_open(struct uring *uring, const struct engine_config *config)
         uring_explain(config, error);
     else
         error = uring_limit_workers(uring, config);
+    if (error == 0 && uring->owned) {
+        uring->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        error = uring->wake_fd >= 0 ? 0 : -errno;
+        if (error < 0)
+            uring_explain(config, error);
+    }
     if (error < 0) {
         io_uring_queue_exit(&uring->ring);
         return error;
@@ -423,6 +418,7 @@ static int uring_create(const struct engine_config *config, struct engine **resu
     uring->engine.polled = config->iopoll;
     uring->engine.takes_hipri = config->iopoll;
     uring->owned = config->owned;
+    uring->wake_fd = -1;
     uring->sqpoll = config->sqpoll;
     uring->searched = config->iopoll && !config->sqpoll;
     error = uring_open(uring, config);
@@ -446,6 +442,8 @@ static void uring_destroy(struct engine *engine)
     if (uring->memory_size > 0)
         io_uring_unregister_buffers(&uring->ring);
     io_uring_queue_exit(&uring->ring);
+    if (uring->wake_fd >= 0)
+        close(uring->wake_fd);
     thread_mutex_destroy(&uring->lock);
     free(uring);
 }
@@ -621,12 +619,14 @@ static int uring_submit_locked(struct uring *uring, struct engine_io *const *ios
             break;
         tag->io = io;
         atomic_store_explicit(&tag->running, true, memory_order_relaxed);
-        URING_ORDER_SUBMIT(tag);
+        SANITIZER_ORDER_SUBMIT(tag);
         prepared++;
     }
     if (prepared == 0)
         return -EINVAL;
     started = uring_start(uring, prepared);
+    if (started > 0 && uring->owned)
+        uring->inside += (uint32_t)started;
     for (unsigned index = started > 0 ? (unsigned)started : 0; index < prepared; index++)
         atomic_store_explicit(&uring->tags[ios[index]->tag].running, false, memory_order_relaxed);
     return started;
@@ -648,6 +648,8 @@ static int uring_wake(struct engine *engine, unsigned sleeping_for)
     struct uring *uring = uring_of(engine);
     int started = 0;
 
+    if (uring->owned)
+        return eventfd_write(uring->wake_fd, 1) == 0 ? 0 : -EAGAIN;
     uring_lock(uring);
     while (sleeping_for > 0 && (started >= 0 || started == -EINTR)) {
         unsigned room = uring_room(uring);
@@ -708,16 +710,29 @@ static int64_t uring_result(struct uring_tag *tag, int64_t result)
     return result == -EFAULT ? uring_doubt(tag->io) : result;
 }
 
+/* Takes a wake. Returns whether there was one. */
+static bool uring_take_wake(const struct uring *uring)
+{
+    ERRNO_GUARD;
+    eventfd_t count;
+
+    return uring->owned && eventfd_read(uring->wake_fd, &count) == 0;
+}
+
 /* Translates an event of the kernel's. Returns false for a wake's. */
 static bool uring_translate(struct uring *uring, const struct io_uring_cqe *cqe,
                             struct engine_event *translated)
 {
     struct uring_tag *tag;
 
-    if (cqe->user_data == URING_WAKE_DATA)
+    if (cqe->user_data == URING_WAKE_DATA) {
+        uring->wake_armed = false;
+        uring_take_wake(uring);
         return false;
+    }
+    uring->inside -= uring->owned;
     tag = &uring->tags[cqe->user_data];
-    URING_ORDER_REAP(tag);
+    SANITIZER_ORDER_REAP(tag);
     translated->tag = (uint32_t)cqe->user_data;
     translated->result = uring_result(tag, cqe->res);
     atomic_store_explicit(&tag->running, false, memory_order_relaxed);
@@ -774,6 +789,38 @@ static int uring_sleep(struct uring *uring, unsigned count, int64_t deadline_ns)
     return uring_enter(uring, 0, count, IORING_ENTER_GETEVENTS, &wait);
 }
 
+/* --- an owner that sleeps ------------------------------------------------------------------- */
+
+/* Has the ring poll for wakes. A wake that is there already completes the poll at once. */
+static void uring_arm_wake(struct uring *uring)
+{
+    struct io_uring_sqe *sqe;
+
+    if (!uring->owned || uring->engine.polled || uring->wake_armed || uring_room(uring) == 0)
+        return;
+    sqe = uring_entry(uring, 0);
+    io_uring_prep_poll_add(sqe, uring->wake_fd, POLLIN);
+    sqe->user_data = URING_WAKE_DATA;
+    uring->wake_armed = uring_start(uring, 1) == 1;
+}
+
+/* An IOPOLL ring takes no poll. While it has transfers, who looks for them looks for a wake
+ * between, at the latest after a tick; otherwise there is only the wake to sleep for. */
+#define URING_TICK_NS (10 * INT64_C(1000000))
+
+static int uring_sleep_polled(struct uring *uring, unsigned count, int64_t deadline_ns)
+{
+    ERRNO_GUARD;
+    struct pollfd wake = {.fd = uring->wake_fd, .events = POLLIN};
+    int64_t tick_ns = thread_now_ns() + URING_TICK_NS;
+
+    if (tick_ns > deadline_ns)
+        tick_ns = deadline_ns;
+    if (uring->inside > 0)
+        return uring_sleep(uring, count, tick_ns);
+    return poll(&wake, 1, (int)(URING_TICK_NS / 1000000)) >= 0 ? 0 : -errno;
+}
+
 static bool uring_is_over(int64_t deadline_ns)
 {
     return deadline_ns != DEADLINE_NEVER && (deadline_ns == 0 || thread_now_ns() >= deadline_ns);
@@ -795,10 +842,16 @@ static int uring_reap(struct engine *engine, struct engine_event *events, unsign
     if (taken >= min || woken)
         return (int)taken;
     deadline_ns = thread_deadline_ns(timeout);
+    uring_arm_wake(uring);
     /* The kernel may come back before, an IOPOLL ring's above all. */
     do {
-        error = uring_sleep(uring, min - taken, deadline_ns);
+        if (uring->owned && uring->engine.polled)
+            error = uring_sleep_polled(uring, min - taken, deadline_ns);
+        else
+            error = uring_sleep(uring, min - taken, deadline_ns);
         taken += uring_reap_ring(uring, events + taken, max - taken, &woken);
+        if (uring->engine.polled)
+            woken |= uring_take_wake(uring);
     } while (taken < min && !woken && error >= 0 && !uring_is_over(deadline_ns));
     if (taken > 0 || woken || error >= 0 || error == -ETIME)
         return (int)taken;

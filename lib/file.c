@@ -61,7 +61,7 @@ static bool power_of_two_or_0(uint32_t number)
 static int file_options_check(const struct aio_file_options *options)
 {
     const uint32_t known_flags =
-        AIO_FILE_SYNC_AT_OPEN | AIO_FILE_SYNC_DIRECTORY | AIO_FILE_PAGE_CACHE_NOW;
+        AIO_FILE_SYNC_AT_OPEN | AIO_FILE_SYNC_DIRECTORY | AIO_FILE_PAGE_CACHE_NOW | AIO_FILE_CHECK;
     struct log log = {options->log, options->log_context};
     int error;
 
@@ -307,8 +307,10 @@ static int file_set_up(struct aio_file *file, const struct aio_file_options *opt
         error = choose_alignment(file, options);
     if (error == 0)
         error = join_inode(file, options, &status);
+    if (error == 0 && (options->flags & AIO_FILE_CHECK) != 0)
+        check_open(&file->check, &file->log, file->inode);
     file->plain = file->direct_granted == AIO_DIRECT_GRANTED && !file->append_mode &&
-                  file->grow_ahead == 0 &&
+                  file->grow_ahead == 0 && !file->check.on &&
                   !(file->device && file->unaligned == AIO_UNALIGNED_PAGE_CACHE);
     return error;
 }
@@ -478,6 +480,8 @@ static int finish_open(struct aio_file *file, int flags, bool created,
 /* Undoes a set-up that failed. Returns error. keep_fd: the descriptor is the caller's still. */
 static int abandon(struct aio_file *file, int error, bool keep_fd)
 {
+    if (file->check.on)
+        check_close(&file->check);
     if (file->inode != NULL) {
         stop_sharing(file);
         if (keep_fd)
@@ -770,6 +774,8 @@ int aio_file_close(struct aio_file *file)
         queue = atomic_load_explicit(&file->queue, memory_order_acquire);
         if (file->queue_is_private && queue != NULL)
             aio_queue_destroy(queue, AIO_QUEUE_DISCARD);
+        if (file->check.on)
+            check_close(&file->check);
     }
     error = file_sync_error(file);
     /* The descriptor may live on, here or in a child. */

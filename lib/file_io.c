@@ -131,6 +131,19 @@ ssize_t aio_file_pwritev(struct aio_file *file, const struct iovec *iov, int iov
 
 /* --- at the cursor -------------------------------------------------------------------------- */
 
+/* What is checked at the cursor is so from when it has it: before, its place is a guess. The place
+ * of an append has been found by then. */
+static void begin_at_cursor(struct aio_file *file, const struct aio_op *op,
+                            const struct transfer *transfer, struct file_pass *pass)
+{
+    file_check_begin(file, op, transfer, pass);
+    if (pass->check == NULL)
+        return;
+    check_start(pass->check, 0);
+    if (pass->placed)
+        check_place(pass->check, transfer->offset);
+}
+
 /*
  * One try at the place where the cursor was a moment ago: what has to be waited for is waited for
  * without the cursor, so that a callback always gets it in the end. Returns false when the cursor
@@ -155,12 +168,16 @@ static bool try_at_cursor(struct aio_file *file, struct aio_op *op, ssize_t *res
     file_lock(file, &file->cursor_lock);
     there = file->cursor_offset == op->offset;
     transfer.result = 0;
+    if (there && file->check.on)
+        begin_at_cursor(file, op, &transfer, &pass);
     if (there && step != FILE_STEP_DONE)
         file_execute(file, file->ops, file->engine, &transfer, &pass);
     file_op_end(file, &transfer, &pass);
     if (there && transfer.result > 0)
         file->cursor_offset = transfer.offset + transfer.result;
     file_unlock(file, &file->cursor_lock);
+    if (pass.check != NULL)
+        check_end(&pass.check);
     *result = (ssize_t)transfer.result;
     if (there)
         count(file, transfer_is_read(&transfer), *result);
@@ -184,6 +201,8 @@ static ssize_t run_at_cursor(struct aio_file *file, uint8_t opcode, const void *
         ;
     if (!callback)
         file_unlock(file, &file->cursor_turn);
+    if (file->check.on && !file_is_inherited(file))
+        check_speak();
     return result;
 }
 

@@ -13,6 +13,7 @@
 #include <aiofile/queue.h>
 
 #include "bounce.h"
+#include "file_check.h"
 #include "followers.h"
 #include "gate.h"
 #include "pace.h"
@@ -38,6 +39,7 @@ struct file_pass {
     struct follower follower; /* a write in a chain, or a draining sync */
     struct worker_job job;    /* of a submitted operation: set by the queue; run by a worker when it
                                  came in, with came_in set, or when the queue says so */
+    struct check_entry *check; /* of a checked handle; else NULL */
     bool came_in;
     bool memory_fits;   /* aligned: no bounce buffer for its sake */
     bool cached;        /* the road is the page cache */
@@ -69,7 +71,7 @@ static inline void file_pass_init(struct file_pass *pass)
     pass->bounce.memory = NULL;
     pass->bounce.waiting = false;
     pass->bounce.wakeup = NULL;
-    memset(&pass->came_in, 0, sizeof(*pass) - offsetof(struct file_pass, came_in));
+    memset(&pass->check, 0, sizeof(*pass) - offsetof(struct file_pass, check));
 }
 
 enum file_patience {

@@ -420,6 +420,8 @@ static int append_place(struct aio_file *file, struct transfer *transfer, struct
         pass->placed = true;
     }
     file_unlock(file, &inode->place_lock);
+    if (error == 0 && pass->check != NULL)
+        check_place(pass->check, transfer->offset);
     return error;
 }
 
@@ -968,7 +970,8 @@ static int enter(struct aio_file *file, struct transfer *transfer, struct file_p
 /* Keeps what a sync of the kernel's has lost; see aio_file_sync. */
 static void sync_failed(struct aio_file *file, int error)
 {
-    static const int nothing_lost[] = {EINVAL, EROFS, EBADF, ENOSYS, EAGAIN, EINTR, ENOMEM};
+    static const int nothing_lost[] = {EINVAL, EROFS, EBADF,  ENOSYS,
+                                       EAGAIN, EINTR, ENOMEM, ECANCELED};
 
     /* The descriptor cannot be synced, or the sync has not reached its writes. */
     for (unsigned index = 0; index < sizeof(nothing_lost) / sizeof(nothing_lost[0]); index++)
@@ -1041,6 +1044,8 @@ void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_p
 {
     off_t limit = atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed);
 
+    if (pass->check != NULL)
+        check_result(pass->check);
     if (transfer_is_sync(transfer) && pass->stage == STAGE_INSIDE) {
         end_sync(file, transfer, pass);
     } else if (transfer_is_write(transfer)) {
@@ -1188,11 +1193,48 @@ int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct
     return step;
 }
 
-int file_run(struct aio_file *file, const struct aio_op *op, struct transfer *transfer)
+void file_check_begin(struct aio_file *file, const struct aio_op *op,
+                      const struct transfer *transfer, struct file_pass *pass)
+{
+    bool placed = !is_append(op->opcode) && !(file->append_mode && transfer_is_write(transfer));
+
+    if (!file_is_inherited(file))
+        pass->check = check_begin(&file->check, op, transfer, placed);
+}
+
+/* The same for a handle that is checked. */
+static int run_checked(struct aio_file *file, const struct aio_op *op, struct transfer *transfer)
 {
     struct file_pass pass;
     int step = file_prepare(file, op, transfer, &pass);
 
+    if (step != 0)
+        return step;
+    file_check_begin(file, op, transfer, &pass);
+    if (pass.check != NULL)
+        check_start(pass.check, 0);
+    step = file_enter_blocking(file, transfer, &pass);
+    if (step >= 0 && step != FILE_STEP_DONE)
+        file_execute(file, file->ops, file->engine, transfer, &pass);
+    if (step >= 0)
+        file_op_end(file, transfer, &pass);
+    if (step >= 0)
+        check_end(&pass.check);
+    else
+        check_drop(&pass.check);
+    if (!file_is_inherited(file))
+        check_speak();
+    return step < 0 ? step : 0;
+}
+
+int file_run(struct aio_file *file, const struct aio_op *op, struct transfer *transfer)
+{
+    struct file_pass pass;
+    int step;
+
+    if (file->check.on)
+        return run_checked(file, op, transfer);
+    step = file_prepare(file, op, transfer, &pass);
     if (step == 0)
         step = file_enter_blocking(file, transfer, &pass);
     if (step < 0)
@@ -1213,9 +1255,12 @@ int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct fil
     if (file == NULL || file_is_inherited(file))
         return -EINVAL;
     error = file_prepare(file, op, transfer, pass);
-    if (error == 0)
-        inflight_add(&file->inflight);
-    return error;
+    if (error != 0)
+        return error;
+    inflight_add(&file->inflight);
+    if (file->check.on)
+        file_check_begin(file, op, transfer, pass);
+    return 0;
 }
 
 int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
@@ -1223,8 +1268,11 @@ int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_
     /* Afterwards, if it is held, it may be somebody else's, unless it is a follower: those are not
      * published yet. */
     bool following = pass->follower.listed;
-    int step = enter(file, transfer, pass);
+    /* A follower enters as if it were submitted now. */
+    int step = following ? file_sync_error(file) : 0;
 
+    if (step == 0)
+        step = enter(file, transfer, pass);
     if (following)
         stop_following(file, pass);
     if (step == -EAGAIN && pass->nowait) {

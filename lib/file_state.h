@@ -16,6 +16,7 @@
 
 #include "alignment.h"
 #include "engine.h"
+#include "file_check.h"
 #include "file_ops.h"
 #include "inflight.h"
 #include "inode.h"
@@ -40,6 +41,7 @@ struct aio_file {
     uint32_t direct_alignment; /* bytes: multiple of offset and length of direct writes */
     uint32_t unaligned;        /* enum aio_unaligned */
     uint64_t grow_ahead;       /* bytes */
+    struct check_handle check;
     struct alignment alignment;
     struct log log;
     const struct engine_ops *ops; /* for blocking transfers */
@@ -158,6 +160,10 @@ int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct
 /* Does what was let in, on this thread. */
 void file_execute(struct aio_file *file, const struct engine_ops *ops, struct engine *engine,
                   struct transfer *transfer, struct file_pass *pass);
+
+/* Gives an operation of a checked handle its entry, or none. */
+void file_check_begin(struct aio_file *file, const struct aio_op *op,
+                      const struct transfer *transfer, struct file_pass *pass);
 
 /* All of it: an operation from its check to its end, on this thread. Returns 0 with the result in
  * transfer, or a negated errno. */

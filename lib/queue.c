@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "buffer_pool.h"
 #include "errno_guard.h"
 #include "file_ops.h"
 #include "options.h"
@@ -201,6 +202,7 @@ int queue_create_on(struct engine *engine, const struct aio_queue_options *optio
     queue->epoch = process_epoch();
     queue->engine = engine;
     queue->flags = options->flags;
+    queue->buffers = options->buffers;
     queue->times = (options->flags & AIO_QUEUE_TIMES) != 0;
     queue->owned = (options->flags & AIO_QUEUE_OWNED) != 0;
     queue->owner = pthread_self();
@@ -240,12 +242,27 @@ static struct engine_config engine_config_of(const struct aio_queue_options *opt
     return config;
 }
 
+/* Makes the engine and the queue. The pool, if there is one, is in use already. */
+static int create_with(struct engine_config *config, struct aio_queue_options *options,
+                       struct aio_queue **result)
+{
+    struct engine *engine;
+    int error = engine_create((enum aio_engine)options->engine, config, &engine);
+
+    if (error != 0)
+        return error;
+    options->depth = engine->depth;
+    error = queue_create_on(engine, options, result);
+    if (error != 0)
+        engine->ops->destroy(engine);
+    return error;
+}
+
 int aio_queue_create(const struct aio_queue_options *given, struct aio_queue **result)
 {
     ERRNO_GUARD;
     struct aio_queue_options options;
     struct engine_config config;
-    struct engine *engine;
     int error;
 
     if (result == NULL)
@@ -257,13 +274,13 @@ int aio_queue_create(const struct aio_queue_options *given, struct aio_queue **r
     if (error != 0)
         return error;
     config = engine_config_of(&options);
-    error = engine_create((enum aio_engine)options.engine, &config, &engine);
+    if (options.buffers != NULL)
+        error = buffer_pool_use(options.buffers, &config.memory, &config.memory_size);
     if (error != 0)
         return error;
-    options.depth = engine->depth;
-    error = queue_create_on(engine, &options, result);
-    if (error != 0)
-        engine->ops->destroy(engine);
+    error = create_with(&config, &options, result);
+    if (error != 0 && options.buffers != NULL)
+        buffer_pool_unuse(options.buffers);
     return error;
 }
 
@@ -422,6 +439,16 @@ static int settle(struct aio_queue *queue, unsigned flags)
     return error;
 }
 
+/* Results that nobody will take. */
+static void end_checks_of_all(struct aio_queue *queue)
+{
+    if (!atomic_load_explicit(&queue->checks, memory_order_relaxed))
+        return;
+    for (uint32_t index = 0; index < queue->table.depth; index++)
+        check_end(&queue->table.requests[index].pass.check);
+    check_speak();
+}
+
 int aio_queue_destroy(struct aio_queue *queue, unsigned flags)
 {
     ERRNO_GUARD;
@@ -441,6 +468,7 @@ int aio_queue_destroy(struct aio_queue *queue, unsigned flags)
     error = settle(queue, flags);
     if (error != 0)
         return error;
+    end_checks_of_all(queue);
     queue_list_remove(queue);
     reaper_end(queue);
     if (atomic_load_explicit(&queue->uses_workers, memory_order_relaxed))
@@ -448,6 +476,8 @@ int aio_queue_destroy(struct aio_queue *queue, unsigned flags)
     if (queue->owned)
         owned_remove(queue);
     queue->engine->ops->destroy(queue->engine);
+    if (queue->buffers != NULL)
+        buffer_pool_unuse(queue->buffers);
     if (queue->event_fd >= 0)
         close(queue->event_fd);
     thread_cond_destroy(&queue->reaper_wakeup);

@@ -26,6 +26,8 @@ static inline void take_result(struct aio_queue *queue, struct request *request,
                                struct aio_completion *completion)
 {
     queue_completion(queue, request, completion);
+    if (request->pass.check != NULL)
+        check_end(&request->pass.check);
     if (queue->times)
         histogram_add(&queue->stats.untaken, thread_now_ns() - request->done_ns);
     request_retire_id(request);
@@ -60,7 +62,9 @@ static void event_after_taking(struct aio_queue *queue)
     if (queue->event_fd < 0)
         return;
     queue->results_new = false;
-    if (queue_results(queue) > 0 || queue_callbacks_due(queue))
+    if (queue->event_old && queue_drained(queue, queue->event_since))
+        queue->event_old = false;
+    if (queue_results(queue) > 0 || queue_callbacks_due(queue) || queue->event_old)
         eventfd_write(queue->event_fd, 1);
     else if (!queue->owned)
         eventfd_read(queue->event_fd, &count);
@@ -69,7 +73,8 @@ static void event_after_taking(struct aio_queue *queue)
 static int event_create(struct aio_queue *queue)
 {
     int error = 0;
-    int fd = eventfd(queue_results(queue) > 0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int fd =
+        eventfd(queue_results(queue) > 0 || queue_owner_is_due(queue), EFD_NONBLOCK | EFD_CLOEXEC);
 
     if (fd < 0)
         return -errno;
@@ -81,6 +86,11 @@ static int event_create(struct aio_queue *queue)
     }
     thread_mutex_lock(&queue->mail_lock);
     queue->event_fd = fd;
+    /* The engine does not tell of what it was given before: until that is done it stays up. */
+    queue->event_old = queue->owned && queue->table.inflight > 0;
+    queue->event_since = queue->sequence;
+    if (queue->event_old)
+        eventfd_write(fd, 1);
     thread_mutex_unlock(&queue->mail_lock);
     /* From now on the reaper thread has to reap at once. */
     queue_interrupt(queue);
@@ -197,6 +207,7 @@ int aio_queue_wait_result(struct aio_queue *queue, aio_request_id id,
     queue_lock(queue);
     error = wait_locked(queue, id, deadline_ns, completion);
     queue_unlock(queue);
+    queue_speak(queue);
     return error;
 }
 
@@ -241,20 +252,36 @@ int aio_queue_reap(struct aio_queue *queue, struct aio_completion *completions, 
     deadline_ns = min > 0 ? thread_deadline_ns(timeout) : 0;
     queue_lock(queue);
     waiter.calls = queue->owned;
-    event_before_look(queue);
     if (waiter.calls && waiter.min == 0) /* to run callbacks */
         waiter.min = 1;
-    if (waiter.min > 0)
+    if (waiter.min > 0) {
+        /* With enough results there it does not look. */
+        if (queue_results(queue) < waiter.min)
+            event_before_look(queue);
         queue_await(queue, &waiter, deadline_ns);
+    }
     taken = take_results(queue, completions, max);
     event_after_taking(queue);
     if (taken > 0)
         queue_changed(queue);
     queue_unlock(queue);
+    queue_speak(queue);
     return (int)taken;
 }
 
 /* --- drain ---------------------------------------------------------------------------------- */
+
+/* Who has drained knows that all is done: whose memory it is does not hang on the results then.
+ * Lock held. */
+static void end_checks(struct aio_queue *queue, uint64_t sequence)
+{
+    for (uint32_t index = 0; index < queue->table.depth; index++) {
+        struct request *request = &queue->table.requests[index];
+
+        if (request->state == REQUEST_DONE && request->sequence <= sequence)
+            check_end(&request->pass.check);
+    }
+}
 
 int aio_queue_drain(struct aio_queue *queue, const struct timespec *timeout)
 {
@@ -273,6 +300,9 @@ int aio_queue_drain(struct aio_queue *queue, const struct timespec *timeout)
     waiter.calls = queue->owned;
     waiter.sequence = queue->sequence;
     ready = queue_await(queue, &waiter, deadline_ns);
+    if (ready && atomic_load_explicit(&queue->checks, memory_order_relaxed))
+        end_checks(queue, waiter.sequence);
     queue_unlock(queue);
+    queue_speak(queue);
     return ready ? 0 : -ETIMEDOUT;
 }

@@ -42,8 +42,12 @@ struct aio_queue {
     uint64_t epoch; /* process_epoch() of the creator */
     struct engine *engine;
     uint32_t flags;
-    bool times; /* AIO_QUEUE_TIMES */
+    struct aio_buffer_pool *buffers; /* that the engine knows; or NULL */
+    bool times;                      /* AIO_QUEUE_TIMES */
     bool owned;
+    /* Whether there ever was an operation of a checked handle. Relaxed: what is found is said by
+     * the calls that come later, or by the handle's close. */
+    atomic_bool checks;
     pthread_t owner;              /* if owned */
     struct aio_queue *next_owned; /* in the list of the owner's; its own */
     struct aio_queue *next_queue; /* in the list of all queues; guarded by that list's lock */
@@ -80,6 +84,8 @@ struct aio_queue {
     bool closing;                /* destroy is at work: who waits for a slot is let out */
     bool results_new;            /* results that the eventfd does not tell of yet */
     int event_fd;                /* -1: nobody asked for it */
+    bool event_old;              /* requests from before it was made are in flight */
+    uint64_t event_since;        /* the last of these */
     const struct waiter *chain_turn; /* a chain that waits for slots: nobody else gets any */
     struct aio_queue_stats stats; /* inflight, held, engine and depth are filled when asked for */
 
@@ -106,6 +112,13 @@ static inline void queue_unlock(struct aio_queue *queue)
 {
     if (!queue->owned)
         thread_mutex_unlock(&queue->lock);
+}
+
+/* Says what was found of checked handles. No lock held, in a call of the program's. */
+static inline void queue_speak(struct aio_queue *queue)
+{
+    if (atomic_load_explicit(&queue->checks, memory_order_relaxed))
+        check_speak();
 }
 
 /* --- what can be seen ----------------------------------------------------------------------- */
@@ -137,10 +150,13 @@ static inline bool queue_slots_free(const struct aio_queue *queue, const struct 
 
 /* Whether no slot will come free unless somebody takes a result. In an owned queue that includes
  * the callbacks, which do not run in a submit. */
-static inline bool queue_is_stuck(const struct aio_queue *queue)
+static inline bool queue_is_stuck(const struct aio_queue *queue, const struct waiter *waiter)
 {
+    /* A chain whose turn it is will take them, or be told so itself. */
+    if (queue->chain_turn != NULL && queue->chain_turn != waiter)
+        return false;
     if (queue->owned)
-        return queue->table.inflight == 0;
+        return queue->table.inflight == 0 && queue->callbacks_running == 0;
     return queue->table.inflight == 0 && queue->table.callbacks.count == 0 &&
            queue->callbacks_running == 0;
 }
@@ -151,6 +167,12 @@ static inline bool queue_engine_has_work(const struct aio_queue *queue)
     const struct request_table *table = &queue->table;
 
     return table->running > 0 || table->ready.count > 0 || table->entering.count > 0;
+}
+
+/* Whether an owner that sleeps by its eventfd has to make a call. */
+static inline bool queue_owner_is_due(const struct aio_queue *queue)
+{
+    return queue->owned && (queue_callbacks_due(queue) || queue->table.entering.count > 0);
 }
 
 /* --- queue.c, for every room ----------------------------------------------------------------- */
@@ -201,6 +223,9 @@ void queue_launch(struct aio_queue *queue, struct request **requests, unsigned c
  * it. Lock held. Whoever calls it goes on to queue_interrupt(), unless it is the holder, and
  * queue_changed(). */
 void queue_finish(struct aio_queue *queue, struct request *request);
+
+/* Whether all up to a sequence number have completed and their callbacks returned. */
+bool queue_drained(const struct aio_queue *queue, uint64_t sequence);
 
 /* To be called with the lock held by whoever makes wrong what a holder asleep in the engine sleeps
  * for: results that did not come through the engine, requests that went back to the ready list,

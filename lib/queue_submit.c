@@ -34,7 +34,7 @@ static int slot_refusal(const struct aio_queue *queue, const struct waiter *wait
         return -ESHUTDOWN;
     if (queue_slots_free(queue, waiter))
         return 0;
-    if (queue_is_stuck(queue))
+    if (queue_is_stuck(queue, waiter))
         return -EBUSY;
     if ((queue->flags & AIO_QUEUE_NONBLOCK) != 0 || inside_callback)
         return -EAGAIN;
@@ -126,6 +126,13 @@ static bool offload(struct aio_queue *queue, struct request *request)
     return true;
 }
 
+/* From now on this queue's calls have to say what was found. */
+static void start_check(struct aio_queue *queue, struct request *request)
+{
+    atomic_store_explicit(&queue->checks, true, memory_order_relaxed);
+    check_start(request->pass.check, request_id(&queue->table, request));
+}
+
 /* Brings an operation in as far as that goes. No lock held. Returns 0 with request->step set, or a
  * negated errno. What is held back may come in from now on: its worker sees that it is not
  * published. */
@@ -133,6 +140,8 @@ static inline int enter_file(struct aio_queue *queue, struct request *request)
 {
     int step = FILE_STEP_DONE;
 
+    if (request->pass.check != NULL)
+        start_check(queue, request);
     if (request->transfer.opcode != AIO_OP_NOP)
         step = file_op_enter(request->file, &request->transfer, &request->pass);
     if (step < 0)
@@ -182,8 +191,10 @@ static int fill_slot(struct aio_queue *queue, struct request *request, const str
         error = need_workers(queue);
     else
         return error;
-    if (error != 0)
+    if (error != 0) {
+        check_drop(&request->pass.check);
         file_op_forget(op->file);
+    }
     return error;
 }
 
@@ -194,6 +205,8 @@ static void empty_slot(struct request *request)
         return;
     transfer_fail(&request->transfer, -ECANCELED);
     file_op_end(request->file, &request->transfer, &request->pass);
+    if (request->pass.check != NULL)
+        check_drop(&request->pass.check);
     file_op_forget(request->file);
 }
 
@@ -219,6 +232,16 @@ static void link_slots(struct aio_queue *queue, struct request *leader, struct r
         file_op_follow(follower->file, &follower->transfer, &follower->pass);
 }
 
+/* What is checked in a chain is not in its own way. */
+static void link_checks(const struct aio_queue *queue, struct request **slots, unsigned count)
+{
+    uint64_t chain = 0;
+
+    for (unsigned index = 0; index < count; index++)
+        if (slots[index]->pass.check != NULL)
+            check_link(slots[index]->pass.check, request_id(&queue->table, slots[index]), &chain);
+}
+
 /* Fills the slots of a chain and brings its first operation in. All, or none and a negated errno.
  * What a follower will need when it starts must be there then: workers, too. */
 static int fill_chain(struct aio_queue *queue, struct request **slots, const struct aio_op *ops,
@@ -235,6 +258,7 @@ static int fill_chain(struct aio_queue *queue, struct request **slots, const str
             link_slots(queue, slots[filled - 1], slots[filled]);
         filled++;
     }
+    link_checks(queue, slots, filled);
     if (error == 0)
         error = enter_file(queue, slots[0]);
     while (error != 0 && filled > 0)
@@ -412,6 +436,7 @@ static int submit_batch(struct aio_queue *queue, const struct aio_op *ops, unsig
     queue_launch(queue, slots, published.running, false);
     if (published.held > 0)
         queues_hasten_begin(published.held);
+    queue_speak(queue);
     return filled > 0 ? (int)filled : error;
 }
 

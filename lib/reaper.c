@@ -52,7 +52,7 @@ void reaper_keep(struct request *kept)
 
 /* --- waiting -------------------------------------------------------------------------------- */
 
-static bool drained(const struct aio_queue *queue, uint64_t sequence)
+bool queue_drained(const struct aio_queue *queue, uint64_t sequence)
 {
     const struct request_table *table = &queue->table;
 
@@ -90,10 +90,10 @@ bool queue_waiter_ready(const void *context, const struct waiter *waiter)
     case WAIT_RESULTS:
         return results_decided(queue, waiter);
     case WAIT_SLOT:
-        return queue_slots_free(queue, waiter) || queue->closing || queue_is_stuck(queue) ||
+        return queue_slots_free(queue, waiter) || queue->closing || queue_is_stuck(queue, waiter) ||
                (waiter->min > 1 && queue->chain_turn == NULL);
     case WAIT_DRAIN:
-        return drained(queue, waiter->sequence);
+        return queue_drained(queue, waiter->sequence);
     case WAIT_ALONE:
         return queue->inside == 1;
     case WAIT_IDLE:
@@ -113,10 +113,10 @@ static bool reaper_needed(const struct aio_queue *queue)
 /* Raises the eventfd for results that came since. */
 static void tell_event(struct aio_queue *queue)
 {
-    if (queue->event_fd < 0 || !queue->results_new)
+    if (queue->event_fd < 0 || (!queue->results_new && !queue_owner_is_due(queue)))
         return;
     queue->results_new = false;
-    if (queue_results(queue) > 0)
+    if (queue_results(queue) > 0 || queue_owner_is_due(queue))
         eventfd_write(queue->event_fd, 1);
 }
 
@@ -210,6 +210,11 @@ static inline void finish_one(struct aio_queue *queue, struct request *request)
         queue->callbacks_inflight--;
         request_set_state(table, request, REQUEST_CALLBACK);
         request_list_push(table, &table->callbacks, request);
+        /* A close by the owner does not wait for the owner's own next call. */
+        if (queue->owned && request->file != NULL) {
+            check_end(&request->pass.check);
+            file_op_forget(request->file);
+        }
         return;
     }
     request_set_state(table, request, REQUEST_DONE);
@@ -334,6 +339,9 @@ static int reap_asleep_owned(struct aio_queue *queue, struct engine_event *event
     bool workers = table->inflight > table->running + table->ready.count + table->entering.count;
     int count;
 
+    /* A wake is one event, whatever is slept for. */
+    if (workers)
+        min = 1;
     if (workers && !owner_may_sleep(queue, min))
         return 0;
     count = queue->engine->ops->reap(queue->engine, events, min, QUEUE_BATCH, limit);
@@ -373,7 +381,7 @@ static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns
 
     assert(queue->token.held);
     count = queue->engine->ops->reap(queue->engine, events, 0, QUEUE_BATCH, NULL);
-    if (count <= 0 && deadline_ns != 0)
+    if (count <= 0 && deadline_ns != 0 && queue->table.entering.count == 0)
         count = reap_asleep(queue, events, min, deadline_ns);
     if (count > 0) {
         int64_t now_ns = thread_now_ns();
@@ -383,6 +391,9 @@ static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns
         queue->refused_since_ns = 0;
         *reaped_count += (uint64_t)count;
     }
+    /* There may be more, of which the eventfd was to tell. */
+    if (queue->owned && queue->event_fd >= 0 && count == (int)QUEUE_BATCH)
+        eventfd_write(queue->event_fd, 1);
     while (queue->table.entering.count > 0)
         queue_start_followers(queue);
     if (queue->table.ready.count > 0)
@@ -403,7 +414,7 @@ static unsigned holder_min(const struct aio_queue *queue, const struct waiter *w
     if (queue->callbacks_inflight > 0 || queue->table.linked > 0 || queue->table.heap_count > 0 ||
         queue->event_fd >= 0 || queues_hastened())
         return 1;
-    needed = waiter->min - queue_results(queue);
+    needed = waiter->min - waiter->called - queue_results(queue);
     if (needed > queue->reapable)
         needed = queue->reapable;
     if (needed > queue->table.running)
@@ -427,6 +438,19 @@ static bool await_parked(struct aio_queue *queue, struct waiter *waiter, int64_t
     return in_time;
 }
 
+/* Looks for the last time before notices say that something is late. */
+static void await_notices(struct aio_queue *queue)
+{
+    int64_t now_ns = thread_now_ns();
+
+    if (queue_next_deadline(queue) > now_ns)
+        return;
+    if (queue_engine_has_work(queue))
+        while (reap_once(queue, 0, 0, &queue->stats.reaped_by_waiter))
+            continue;
+    queue_check_deadlines(queue, now_ns);
+}
+
 /* What the owner waits for is in the engine, with workers, or in callbacks that are its own. */
 static bool await_owned(struct aio_queue *queue, struct waiter *waiter, int64_t deadline_ns)
 {
@@ -435,8 +459,10 @@ static bool await_owned(struct aio_queue *queue, struct waiter *waiter, int64_t 
     for (;;) {
         if (queue_has_mail(queue))
             queue_take_mail(queue);
+        while (queue->table.entering.count > 0)
+            queue_start_followers(queue);
         if (queue->table.heap_count > 0)
-            queue_check_deadlines(queue, thread_now_ns());
+            await_notices(queue);
         while (waiter->calls && queue_callbacks_due(queue))
             waiter->called += queue_run_callbacks(queue);
         if (queue_waiter_ready(queue, waiter))
@@ -475,6 +501,7 @@ bool queue_await(struct aio_queue *queue, struct waiter *waiter, int64_t deadlin
     queue->inside--;
     if (waiter->has_token)
         token_release(&queue->token);
+    waiter->has_token = false; /* it may wait again */
     queue_changed(queue);
     return ready;
 }
@@ -615,6 +642,7 @@ void queue_launch(struct aio_queue *queue, struct request **requests, unsigned c
 struct callback {
     struct callback_frame frame;
     struct aio_completion completion;
+    struct check_entry *check;
     aio_complete_fn function;
     struct aio_file *file;
 };
@@ -637,6 +665,7 @@ static void callback_take_notice(struct aio_queue *queue, struct callback *callb
 
     queue_notice_completion(queue, request, &callback->completion);
     callback->function = request->on_complete;
+    callback->check = NULL;
     callback->file = NULL;
     callback->frame = (struct callback_frame){queue, NULL};
     if (request->sequence < queue->callback_sequence)
@@ -651,7 +680,9 @@ static void callback_take(struct aio_queue *queue, struct callback *callback)
 
     queue_completion(queue, request, &callback->completion);
     callback->function = request->on_complete;
-    callback->file = request->file;
+    callback->check = request->pass.check;
+    request->pass.check = NULL;
+    callback->file = queue->owned ? NULL : request->file;
     callback->frame = (struct callback_frame){queue, request};
     if (request->sequence < queue->callback_sequence)
         queue->callback_sequence = request->sequence;
@@ -663,6 +694,8 @@ static void callback_take(struct aio_queue *queue, struct callback *callback)
 
 static void callback_call(struct callback *callback)
 {
+    if (callback->check != NULL)
+        check_end(&callback->check);
     callback_current = &callback->frame;
     callback->function(&callback->completion);
     callback_current = NULL;

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 enum aio_engine test_engine = AIO_ENGINE_KAIO;
+bool files_are_checked;
 
 static char scratch[256];
 
@@ -204,10 +205,11 @@ int run_suite_on_engine(int argc, char **argv, Suite *(*make_suite)(void))
     int error;
 
     if (argc < 2 || (engine_of_name(argv[1]) == AIO_ENGINE_AUTO && strcmp(argv[1], "auto") != 0)) {
-        fprintf(stderr, "usage: %s auto | kaio | uring | threads | sync\n", argv[0]);
+        fprintf(stderr, "usage: %s auto | kaio | uring | threads | sync [check]\n", argv[0]);
         return EXIT_FAILURE;
     }
     test_engine = engine_of_name(argv[1]);
+    files_are_checked = argc > 2 && strcmp(argv[2], "check") == 0;
     error = aio_engine_probe(test_engine, reason, sizeof(reason));
     if (error != 0) {
         printf("The engine %s does not work here (%s): %s\n", argv[1], strerrorname_np(-error),
@@ -262,11 +264,24 @@ const char *scratch_path(const char *name)
     return path;
 }
 
+/* Under AIO_FILE_CHECK: what a test does is right, so that nothing may be found. */
+static void forbid_findings(void *context, int level, const char *message)
+{
+    (void)context;
+    (void)level;
+    if (strncmp(message, "check: ", 7) == 0)
+        ck_abort_msg("nothing was wrong, but: %s", message);
+}
+
 struct aio_file_options file_options(void)
 {
     struct aio_file_options options = AIO_FILE_OPTIONS_INIT;
 
     options.engine = test_engine;
+    if (files_are_checked) {
+        options.flags = AIO_FILE_CHECK;
+        options.log = forbid_findings;
+    }
     return options;
 }
 
@@ -693,19 +708,38 @@ void zeros_check(const void *memory, uint64_t bytes)
 struct held {
     int descriptors;
     int threads;
-    int rings; /* that io_setup(2) maps */
+    int rings; /* that io_setup(2) and io_uring_setup(2) map */
 };
 
 static struct held held_at_start;
 
-static int entries_of(const char *path)
+/* The kernel's workers for io_uring are tasks of this process, and one that is idle stays until the
+ * thread ends that it works for. */
+static bool is_kernel_worker(const char *task)
+{
+    char path[300];
+    char name[20] = "";
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%s/comm", task);
+    file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    if (fgets(name, sizeof(name), file) == NULL)
+        name[0] = '\0';
+    fclose(file);
+    return strncmp(name, "iou-wrk", 7) == 0;
+}
+
+static int entries_of(const char *path, bool tasks)
 {
     DIR *directory = opendir(path);
+    const struct dirent *entry;
     int count = 0;
 
     REQUIRE(directory != NULL);
-    while (readdir(directory) != NULL)
-        count++;
+    while ((entry = readdir(directory)) != NULL)
+        count += !(tasks && is_kernel_worker(entry->d_name));
     closedir(directory);
     return count;
 }
@@ -718,14 +752,14 @@ static int rings_mapped(void)
 
     REQUIRE(maps != NULL);
     while (fgets(line, sizeof(line), maps) != NULL)
-        count += strstr(line, "[aio]") != NULL;
+        count += strstr(line, "[aio]") != NULL || strstr(line, "[io_uring]") != NULL;
     fclose(maps);
     return count;
 }
 
 static struct held held_now(void)
 {
-    return (struct held){entries_of("/proc/self/fd"), entries_of("/proc/self/task"),
+    return (struct held){entries_of("/proc/self/fd", false), entries_of("/proc/self/task", true),
                          rings_mapped()};
 }
 

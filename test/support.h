@@ -88,6 +88,11 @@ unsigned test_scale(void);
 /* The engine that a program per engine was started for; kaio otherwise. */
 extern enum aio_engine test_engine;
 
+/* Whether the files of file_options() have AIO_FILE_CHECK, and a log that lets a test fail where it
+ * finds anything: the second argument of a program per engine is "check". A test that is wrong on
+ * purpose, or keeps a log of its own, sets it to false. */
+extern bool files_are_checked;
+
 /* Name of an engine, and the other way round; AIO_ENGINE_AUTO for what is none. */
 const char *engine_name(enum aio_engine engine);
 enum aio_engine engine_of_name(const char *name);
@@ -95,7 +100,7 @@ enum aio_engine engine_of_name(const char *name);
 /* Runs a suite and returns the exit status. */
 int run_suite(Suite *(*make_suite)(void));
 
-/* The same for an engine, whose name is the first argument: 77, with the reason, if it does not
+/* The same for an engine, whose name is the first argument, perhaps with files_are_checked: 77, with the reason, if it does not
  * work here. */
 int run_suite_on_engine(int argc, char **argv, Suite *(*make_suite)(void));
 

@@ -87,13 +87,15 @@ static void check_all_memory(struct rig *rig)
     char *bytes = page_alloc(BUFFERS * 2 * PAGE);
     aio_request_id ids[BUFFERS];
 
+    /* Where the engine was slow to take them, workers have some. */
     fault_hold(rig->fault, FAULT_READS);
+    fault_stall(rig->fault, FAULT_READS);
     for (unsigned index = 0; index < BUFFERS; index++) {
         struct aio_op read = op_read(rig->file, bytes + index * 2 * PAGE + 1, PAGE, 0);
 
         ids[index] = submit_one(rig->queue, &read);
     }
-    EVENTUALLY(fault_held(rig->fault) == BUFFERS);
+    REQUIRE_EQ(waiting_in(rig->queue), 0);
     let_all_go(rig);
     for (unsigned index = 0; index < BUFFERS; index++)
         REQUIRE(completion_of(rig->queue, ids[index]).result >= 0);
@@ -1518,8 +1520,10 @@ static void run_crowd(struct world *world)
     REQUIRE(stats.held == 0 && stats.inflight == 0 && stats.notices == 0);
     REQUIRE_EQ(stats.submitted, world->done);
     REQUIRE_EQ(stats.completed, world->done);
-    /* Who was told that it is cancelled was not told so in vain. */
-    REQUIRE_EQ(world->accepted, world->cancelled);
+    /* Who was told that it is cancelled was not told so in vain; but io_uring says so, too, where a
+     * transfer came to its end in that moment, and may still stop one that it said it could not. */
+    if (test_engine != AIO_ENGINE_URING && test_engine != AIO_ENGINE_AUTO)
+        REQUIRE_EQ(world->accepted, world->cancelled);
     ck_assert_msg(world->cancelled > 0, "of %u operations none was cancelled", world->done);
     EXPECT(aio_file_truncate(world->file, 0), 0);
     EXPECT(aio_file_truncate(world->log, 0), 0);

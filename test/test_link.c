@@ -68,8 +68,7 @@ static struct aio_op op_truncate(struct aio_file *file, int64_t size)
 
 static struct aio_op op_allocate(struct aio_file *file, uint64_t bytes, int64_t offset)
 {
-    return (struct aio_op){
-        .opcode = AIO_OP_ALLOCATE, .file = file, .len = bytes, .offset = offset};
+    return (struct aio_op){.opcode = AIO_OP_ALLOCATE, .file = file, .len = bytes, .offset = offset};
 }
 
 static void release_all(struct rig *rig)
@@ -187,8 +186,8 @@ START_TEST(what_workers_do_can_be_linked)
         };
 
         memset(read, 0, 3 * PAGE);
-        run_chain(queue, ops,
-                  (const int64_t[]){0, 100, PAGE, 900, 0, 2 * PAGE, 3 * PAGE - 1, 0}, COUNT(ops));
+        run_chain(queue, ops, (const int64_t[]){0, 100, PAGE, 900, 0, 2 * PAGE, 3 * PAGE - 1, 0},
+                  COUNT(ops));
         pattern_check(read, 3 * PAGE - 1, 1, 1);
     }
     close_file(file);
@@ -208,8 +207,10 @@ START_TEST(a_chain_goes_from_file_to_file)
 
     for (unsigned round = 0; round < 50; round++) {
         struct aio_op ops[] = {
-            op_append(files[0], bytes, PAGE),         op_sync(files[0]),
-            op_write(files[1], bytes, PAGE, PAGE),    op_drain(files[1]),
+            op_append(files[0], bytes, PAGE),
+            op_sync(files[0]),
+            op_write(files[1], bytes, PAGE, PAGE),
+            op_drain(files[1]),
             op_read(files[0], read, PAGE, round * PAGE),
         };
 
@@ -230,8 +231,9 @@ START_TEST(a_follower_does_not_start_before_its_turn)
 {
     struct rig rig = rig_open(8, 0);
     char *bytes = pattern_alloc(PAGE, 0, 1);
-    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0), op_write(rig.file, bytes, PAGE, PAGE),
-                           op_sync(rig.file), op_write(rig.file, bytes, PAGE, 2 * PAGE)};
+    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0),
+                           op_write(rig.file, bytes, PAGE, PAGE), op_sync(rig.file),
+                           op_write(rig.file, bytes, PAGE, 2 * PAGE)};
     struct aio_request_info infos[4];
     aio_request_id ids[4];
 
@@ -305,7 +307,8 @@ START_TEST(a_refused_follower_is_tried_again)
 {
     struct rig rig = rig_open(8, 0);
     char *bytes = pattern_alloc(PAGE, 0, 1);
-    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0), op_write(rig.file, bytes, PAGE, PAGE)};
+    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0),
+                           op_write(rig.file, bytes, PAGE, PAGE)};
     aio_request_id ids[2];
 
     fault_hold(rig.fault, FAULT_ALL);
@@ -398,8 +401,8 @@ START_TEST(a_read_beyond_the_program_s_end_is_no_success)
     EXPECT(aio_file_open(scratch_path("file"), O_RDWR | O_CREAT, 0600, &options, &file), 0);
     {
         struct aio_op ops[] = {op_write(file, bytes, PAGE, 0), op_append(file, bytes, PAGE),
-                               op_read(file, bytes, 2 * PAGE, 0), op_read(file, bytes, 2 * PAGE, PAGE),
-                               op_nop()};
+                               op_read(file, bytes, 2 * PAGE, 0),
+                               op_read(file, bytes, 2 * PAGE, PAGE), op_nop()};
         struct aio_op behind[] = {op_read(file, bytes, PAGE, 2 * PAGE), op_nop()};
 
         run_chain(queue, ops, (const int64_t[]){PAGE, PAGE, 2 * PAGE, PAGE, -ECANCELED}, 5);
@@ -415,9 +418,10 @@ START_TEST(what_workers_fail_at_ends_a_chain)
 {
     struct rig rig = rig_open(8, 0);
     char *bytes = pattern_alloc(PAGE, 0, 1);
-    struct aio_op ops[] = {op_nop(), op_truncate(rig.file, INT64_MAX), op_write(rig.file, bytes, PAGE, 0),
-                           op_drain(rig.file)};
-    struct aio_op unaligned[] = {op_write(rig.file, bytes, 100, 0), op_write(rig.file, bytes, 100, 100)};
+    struct aio_op ops[] = {op_nop(), op_truncate(rig.file, INT64_MAX),
+                           op_write(rig.file, bytes, PAGE, 0), op_drain(rig.file)};
+    struct aio_op unaligned[] = {op_write(rig.file, bytes, 100, 0),
+                                 op_write(rig.file, bytes, 100, 100)};
     int64_t truncated;
     aio_request_id ids[4];
 
@@ -546,7 +550,8 @@ START_TEST(followers_have_deadlines_from_the_submit)
     struct rig rig = rig_open(8, 0);
     char *bytes = pattern_alloc(PAGE, 0, 1);
     struct order order = {0};
-    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0), op_write(rig.file, bytes, PAGE, PAGE),
+    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0),
+                           op_write(rig.file, bytes, PAGE, PAGE),
                            op_write(rig.file, bytes, PAGE, 2 * PAGE)};
     struct aio_completion reaped;
     aio_request_id ids[3];
@@ -682,6 +687,7 @@ struct submitter {
     struct aio_queue *queue;
     struct aio_file *file;
     unsigned length;
+    unsigned rounds;
     atomic_bool stop;
     atomic_bool done;
     atomic_int number;
@@ -726,7 +732,7 @@ static void *submit_chains(void *argument)
     struct aio_op ops[8];
 
     submitter->number = thread_number();
-    for (unsigned round = 0; round < 30; round++) {
+    for (unsigned round = 0; round < submitter->rounds; round++) {
         for (unsigned index = 0; index < submitter->length; index++)
             ops[index] = op_counted(submitter);
         link_ops(ops, submitter->length);
@@ -743,8 +749,9 @@ START_TEST(single_operations_do_not_starve_a_chain)
     struct aio_queue *queue = open_queue(4, 0);
     struct aio_file *file = open_direct("file");
     struct submitter singles = {.queue = queue, .file = file};
-    struct submitter chains[2] = {{.queue = queue, .file = file, .length = 4},
-                                  {.queue = queue, .file = file, .length = 3}};
+    struct submitter chains[2] = {
+        {.queue = queue, .file = file, .length = 4, .rounds = 300 / slowness()},
+        {.queue = queue, .file = file, .length = 3, .rounds = 300 / slowness()}};
     pthread_t threads[8];
 
     for (unsigned index = 0; index < 6; index++)
@@ -769,7 +776,7 @@ START_TEST(a_waiting_chain_has_its_turn)
 {
     struct rig rig = rig_open(4, 0);
     struct submitter first = {.queue = rig.queue, .file = rig.file};
-    struct submitter chain = {.queue = rig.queue, .file = rig.file, .length = 3};
+    struct submitter chain = {.queue = rig.queue, .file = rig.file, .length = 3, .rounds = 30};
     struct submitter single = {.queue = rig.queue, .file = rig.file};
     struct aio_op read = op_counted(&first);
     pthread_t threads[2];
@@ -914,7 +921,8 @@ START_TEST(a_sync_that_waits_for_followers_can_be_cancelled)
 {
     struct rig rig = rig_open(8, 0);
     char *bytes = pattern_alloc(PAGE, 0, 1);
-    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0), op_write(rig.file, bytes, PAGE, PAGE)};
+    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0),
+                           op_write(rig.file, bytes, PAGE, PAGE)};
     struct aio_op syncs[] = {op_drain(rig.file), op_write(rig.file, bytes, PAGE, 2 * PAGE)};
     aio_request_id ids[2];
     aio_request_id behind[2];
@@ -1024,10 +1032,13 @@ START_TEST(a_draining_sync_covers_followers)
     for (unsigned which = 0; which < 4; which++) {
         struct rig rig = rig_open(8, 0);
         char *bytes = pattern_alloc(PAGE, 0, 1);
-        struct aio_op first[] = {op_read(rig.file, bytes, 0, 0), op_write(rig.file, bytes, PAGE, 0)};
-        struct aio_op appends[] = {op_read(rig.file, bytes, 0, 0), op_append(rig.file, bytes, PAGE)};
+        struct aio_op first[] = {op_read(rig.file, bytes, 0, 0),
+                                 op_write(rig.file, bytes, PAGE, 0)};
+        struct aio_op appends[] = {op_read(rig.file, bytes, 0, 0),
+                                   op_append(rig.file, bytes, PAGE)};
         struct aio_op space[] = {op_read(rig.file, bytes, 0, 0), op_truncate(rig.file, PAGE)};
-        struct aio_op worker[] = {op_read(rig.file, bytes, 0, 0), op_write(rig.file, bytes, 100, 0)};
+        struct aio_op worker[] = {op_read(rig.file, bytes, 0, 0),
+                                  op_write(rig.file, bytes, 100, 0)};
         struct aio_op *chains[] = {first, appends, space, worker};
         static const int64_t moved[] = {PAGE, PAGE, 0, 100};
         struct aio_op sync = op_drain(rig.file);
@@ -1099,7 +1110,8 @@ START_TEST(a_blocking_sync_waits_for_followers)
 {
     struct rig rig = rig_open(8, 0);
     char *bytes = pattern_alloc(PAGE, 0, 1);
-    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0), op_write(rig.file, bytes, PAGE, PAGE),
+    struct aio_op ops[] = {op_write(rig.file, bytes, PAGE, 0),
+                           op_write(rig.file, bytes, PAGE, PAGE),
                            op_write(rig.file, bytes, 100, 2 * PAGE)};
     struct syncer syncer = {.file = rig.file};
     aio_request_id ids[3];
@@ -1137,7 +1149,8 @@ START_TEST(chains_drains_and_truncates_do_not_wait_in_a_circle)
     struct aio_op truncate = op_truncate(rig.file, 8 * PAGE);
     struct aio_op again = op_truncate(rig.file, 16 * PAGE);
     struct aio_op sync = op_drain(rig.file);
-    struct aio_op writes[] = {op_write(rig.file, bytes, PAGE, 0), op_write(rig.file, bytes, PAGE, PAGE),
+    struct aio_op writes[] = {op_write(rig.file, bytes, PAGE, 0),
+                              op_write(rig.file, bytes, PAGE, PAGE),
                               op_append(rig.file, bytes, PAGE)};
     struct aio_op drains[] = {op_drain(rig.file), op_write(rig.file, bytes, PAGE, 2 * PAGE),
                               op_drain(rig.file), op_write(rig.file, bytes, 100, 3 * PAGE)};
@@ -1257,10 +1270,8 @@ START_TEST(chains_of_many_threads_come_to_their_end)
     pthread_t threads[4];
 
     for (unsigned index = 0; index < COUNT(threads); index++) {
-        hammers[index] = (struct hammer){queues[index % 2],
-                                         {files[0], files[1]},
-                                         pattern_alloc(PAGE, 0, index),
-                                         mix(index + 1)};
+        hammers[index] = (struct hammer){
+            queues[index % 2], {files[0], files[1]}, pattern_alloc(PAGE, 0, index), mix(index + 1)};
         thread_begin(&threads[index], hammer_chains, &hammers[index]);
     }
     for (unsigned index = 0; index < COUNT(threads); index++) {
@@ -1329,8 +1340,8 @@ static bool plan(struct planned *planned, struct aio_file *file, struct model *m
     bool aligned = random_next(state) % 2 == 0;
     int64_t length = (int64_t)(aligned ? (1 + random_next(state) % 3) * PAGE
                                        : 1 + random_next(state) % (2 * PAGE));
-    int64_t offset = (int64_t)(random_next(state) % (aligned ? 12 : 12 * PAGE)) *
-                     (int64_t)(aligned ? PAGE : 1);
+    int64_t offset =
+        (int64_t)(random_next(state) % (aligned ? 12 : 12 * PAGE)) * (int64_t)(aligned ? PAGE : 1);
     uint64_t what = random_next(state) % 12;
 
     pattern_fill(planned->memory, 4 * PAGE, 0, random_next(state));

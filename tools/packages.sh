@@ -14,6 +14,7 @@ package_present() {
     libc6-dev) header_present stdio.h ;;
     libaio-dev) header_present libaio.h ;;
     liburing-dev) header_present liburing.h ;;
+    systemtap-sdt-dev) header_present sys/sdt.h ;;
     check) header_present check.h ;;
     ninja-build) command -v ninja ;;
     libc6-dbg) [[ -d /usr/lib/debug/.build-id ]] || ! command -v dpkg ;;

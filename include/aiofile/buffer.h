@@ -115,7 +115,8 @@ AIO_API int aio_buffer_pool_put(struct aio_buffer_pool *pool, void *buffer);
  * Frees a pool.
  *
  * Returns 0 (also for NULL), or
- *   -EBUSY  buffers are still taken: give them back first. The pool is unchanged.
+ *   -EBUSY  buffers are still taken: give them back first; or a queue was made with the pool
+ *           (struct aio_queue_options.buffers): destroy that first. The pool is unchanged.
  * In a forked child the memory was never there: the pool's bookkeeping is freed and 0 returned.
  */
 AIO_API int aio_buffer_pool_destroy(struct aio_buffer_pool *pool);

@@ -73,7 +73,48 @@ enum {
     AIO_FILE_PAGE_CACHE_NOW = 1 << 2, /* open the second descriptor with the file, not when first
                                          needed: for who changes uid or root later, or has no
                                          descriptor to spare then */
+    AIO_FILE_CHECK = 1 << 3,          /* look for errors of the program in what is in flight, and
+                                         say them in the log: see below */
 };
+
+/*
+ * AIO_FILE_CHECK, for development and tests. Each sentence is an AIO_LOG_WARNING that begins with
+ * "check: ", names the operations (id, opcode, offset, length) and says what to do; no result
+ * changes. An operation is told of once for each kind of error.
+ *
+ * Reported, of all handles of the process that are opened so, blocking calls and submitted
+ * operations of every thread and queue:
+ *
+ *   - a write, append or truncate, or an allocation that frees, zeroes or moves, that overlaps in
+ *     bytes with a write in flight on the same file: from its submit (an append: from its place,
+ *     the follower of a chain: from its start) until its result is known;
+ *   - a read and a write that overlap so, whichever came first;
+ *   - memory that was written from, and is not what it was, or is not there any more, when the call
+ *     returns or the final completion is given out; the same of an array of vectors;
+ *   - memory that a read fills, while another operation has it that is not of its chain;
+ *   - aio_buffer_free or aio_buffer_pool_put of memory, before the final completion. It is not
+ *     looked at any more after that.
+ *
+ * For this, memory is the operation's until its result is taken or its callback called; also until
+ * an aio_queue_drain that covers it, or the close of its file, has returned.
+ *
+ * Not seen: other processes, forked children, handles without the flag, what goes through
+ * aio_file_fd(); a change that was undone in time, or made before a follower started; memory that
+ * was changed and does not matter, as that of a write that failed, is reported all the same. What a
+ * write and a truncate, or an allocation, submitted behind each other do is defined, so a write
+ * that comes after one is no error; nor is memory that several writes have in common. Not reported,
+ * either: memory freed by free(3) or munmap(2), until it is looked at.
+ *
+ * Cost: memory to be written is read twice more, the second time with the queue locked; an
+ * operation that starts is compared with all that are in flight; and some 500 bytes of memory,
+ * plus a copy of the vectors, for the most that ever were. Where there is none, or
+ * process_vm_readv(2) is refused, a sentence says what is not checked. What fits its alignment
+ * takes no short way: to measure anything of such a handle means little.
+ *
+ * Threads: a sentence is said by a thread in a call that it made - that which starts the operation,
+ * takes its result or frees its memory, where there is one, else any later call on a checked
+ * handle's file or queue - and at the latest in the handle's close.
+ */
 
 /* How to open. Start from AIO_FILE_OPTIONS_INIT. */
 struct aio_file_options {

@@ -214,7 +214,8 @@ struct aio_queue_options {
     aio_log_fn log;    /* NULL: no log */
     void *log_context; /* handed to log */
 
-    /* For io_uring; other engines do without. */
+    /* For io_uring; other engines do without. The limits of workers are the kernel's for each thread
+     * that submits, not for each ring. */
     struct aio_buffer_pool *buffers; /* registered with the ring; it must outlive the queue */
     struct aio_queue *share_workers; /* a queue whose kernel workers to share; or NULL */
     uint32_t completions;            /* entries of the completion ring at least; 0: by depth */

@@ -323,6 +323,19 @@ void file_op_offloaded(struct aio_file *file)
     (void)file;
 }
 
+int buffer_pool_use(struct aio_buffer_pool *buffers, void **memory, size_t *size)
+{
+    (void)buffers;
+    (void)memory;
+    (void)size;
+    return 0;
+}
+
+void buffer_pool_unuse(struct aio_buffer_pool *buffers)
+{
+    (void)buffers;
+}
+
 int file_op_register(struct aio_file *file)
 {
     (void)file;
