@@ -79,6 +79,12 @@ struct uring_tag {
     const struct engine_io *io; /* written by submit, read by reap: the kernel orders them */
 };
 
+enum uring_known {
+    URING_UNKNOWN,
+    URING_KNOWN,
+    URING_LEFT, /* forgotten, but in the table until the owner comes, who alone can take it out */
+};
+
 struct uring {
     struct engine engine;
     struct io_uring ring;
@@ -102,9 +108,12 @@ struct uring {
     uint32_t files; /* that the kernel's table takes; 0: there is none */
     bool files_refused;
 
-    /* Descriptors that are in the table, each at the place of its own number. Release in know_file,
-     * acquire in submit: who sees it set finds the file in the table. */
-    atomic_bool known[URING_FILES_MAX];
+    /* Descriptors that are in the table, each at the place of its own number: enum uring_known.
+     * Release in know_file, acquire in submit: who sees it KNOWN finds the file in the table. */
+    atomic_uchar known[URING_FILES_MAX];
+
+    /* Whether there are LEFT ones. Relaxed: a hint to the owner, who looks again and again. */
+    atomic_bool files_left;
 
     struct uring_tag tags[];
 };
@@ -448,6 +457,33 @@ static void uring_destroy(struct engine *engine)
     free(uring);
 }
 
+/* --- files that were forgotten -------------------------------------------------------------- */
+
+/* Takes a file out of the table. Returns false where this thread may not. */
+static bool uring_clear_file(struct uring *uring, unsigned fd)
+{
+    ERRNO_GUARD;
+    unsigned char left = URING_LEFT;
+    int nothing = -1;
+
+    if (io_uring_register_files_update(&uring->ring, fd, &nothing, 1) < 0)
+        return false;
+    atomic_compare_exchange_strong_explicit(&uring->known[fd], &left, URING_UNKNOWN,
+                                            memory_order_relaxed, memory_order_relaxed);
+    return true;
+}
+
+/* The owner takes out what other threads have closed. */
+static void uring_clear_files(struct uring *uring)
+{
+    if (!atomic_load_explicit(&uring->files_left, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&uring->files_left, false, memory_order_relaxed);
+    for (unsigned fd = 0; fd < uring->files; fd++)
+        if (atomic_load_explicit(&uring->known[fd], memory_order_relaxed) == URING_LEFT)
+            uring_clear_file(uring, fd);
+}
+
 /* --- submission ----------------------------------------------------------------------------- */
 
 static void uring_lock(struct uring *uring)
@@ -594,7 +630,7 @@ static int uring_prepare(const struct uring *uring, struct io_uring_sqe *sqe,
     if (io->opcode != AIO_OP_SYNC && io->opcode != AIO_OP_DATASYNC)
         uring_prepare_place(uring, sqe, io);
     if (io->fd >= 0 && (unsigned)io->fd < URING_FILES_MAX &&
-        atomic_load_explicit(&uring->known[io->fd], memory_order_acquire))
+        atomic_load_explicit(&uring->known[io->fd], memory_order_acquire) == URING_KNOWN)
         sqe->flags |= IOSQE_FIXED_FILE;
     sqe->user_data = io->tag;
     return 0;
@@ -637,6 +673,7 @@ static int uring_submit(struct engine *engine, struct engine_io *const *ios, uns
     struct uring *uring = uring_of(engine);
     int result;
 
+    uring_clear_files(uring);
     uring_lock(uring);
     result = uring_submit_locked(uring, ios, count);
     uring_unlock(uring);
@@ -831,10 +868,12 @@ static int uring_reap(struct engine *engine, struct engine_event *events, unsign
 {
     struct uring *uring = uring_of(engine);
     bool woken = false;
-    unsigned taken = uring_reap_ring(uring, events, max, &woken);
+    unsigned taken;
     int64_t deadline_ns;
     int error;
 
+    uring_clear_files(uring);
+    taken = uring_reap_ring(uring, events, max, &woken);
     if (min == 0 && taken < max && uring_holds_back(uring)) {
         uring_enter(uring, 0, 0, IORING_ENTER_GETEVENTS, NULL);
         taken += uring_reap_ring(uring, events + taken, max - taken, &woken);
@@ -916,21 +955,25 @@ static int uring_know_file(struct engine *engine, int fd)
     result = io_uring_register_files_update(&uring->ring, (unsigned)fd, &fd, 1);
     if (result < 0)
         return result;
-    atomic_store_explicit(&uring->known[fd], true, memory_order_release);
+    atomic_store_explicit(&uring->known[fd], URING_KNOWN, memory_order_release);
     return 0;
 }
 
 static void uring_forget_file(struct engine *engine, int fd)
 {
-    ERRNO_GUARD;
     struct uring *uring = uring_of(engine);
-    int nothing = -1;
+    unsigned char known = URING_KNOWN;
 
-    if (fd < 0 || (unsigned)fd >= uring->files ||
-        !atomic_load_explicit(&uring->known[fd], memory_order_relaxed))
+    if (fd < 0 || (unsigned)fd >= uring->files)
         return;
-    atomic_store_explicit(&uring->known[fd], false, memory_order_relaxed);
-    io_uring_register_files_update(&uring->ring, (unsigned)fd, &nothing, 1);
+    /* From here on nobody uses it, whatever file has the number next. */
+    if (!atomic_compare_exchange_strong_explicit(&uring->known[fd], &known, URING_LEFT,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return;
+    if (uring_clear_file(uring, (unsigned)fd) || !uring->owned)
+        return;
+    atomic_store_explicit(&uring->files_left, true, memory_order_relaxed);
+    uring_wake(engine, 1);
 }
 
 /* --- the rest ------------------------------------------------------------------------------- */

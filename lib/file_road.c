@@ -426,14 +426,16 @@ static int append_place(struct aio_file *file, struct transfer *transfer, struct
 }
 
 /* Where the bytes end that an append may have written. What was let go and failed may have written
- * all of its place, but for one that was not to wait: it says what it wrote. */
+ * all of its place, but for one that was not to wait, or was cancelled: it says what it wrote. */
 static off_t end_of_place(const struct transfer *transfer, const struct file_pass *pass)
 {
+    bool exact = pass->nowait || transfer->error == -ECANCELED;
     uint64_t written = transfer->total;
 
-    if (pass->stage != STAGE_INSIDE || (pass->nowait && transfer->result == -EAGAIN))
+    if (pass->stage != STAGE_INSIDE ||
+        (exact && (transfer->result == -EAGAIN || transfer->result == -ECANCELED)))
         written = 0;
-    else if (pass->nowait && transfer->result >= 0)
+    else if (exact && transfer->result >= 0)
         written = (uint64_t)transfer->result;
     return transfer->offset + (off_t)written;
 }

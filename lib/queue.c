@@ -186,6 +186,15 @@ static int queue_options_read(struct aio_queue_options *options,
     return error;
 }
 
+/* Where a queue's generations begin, 1 to REQUEST_GENERATION_MAX: elsewhere in each, so that an id
+ * of another queue names nothing here. */
+static uint64_t first_generation(const struct aio_queue *queue)
+{
+    uint64_t mixed = ((uintptr_t)queue ^ (uint64_t)thread_now_ns()) * UINT64_C(0x9e3779b97f4a7c15);
+
+    return (mixed >> REQUEST_INDEX_BITS) % REQUEST_GENERATION_MAX + 1;
+}
+
 int queue_create_on(struct engine *engine, const struct aio_queue_options *options,
                     struct aio_queue **result)
 {
@@ -194,7 +203,7 @@ int queue_create_on(struct engine *engine, const struct aio_queue_options *optio
 
     if (queue == NULL)
         return -ENOMEM;
-    error = request_table_init(&queue->table, options->depth);
+    error = request_table_init(&queue->table, options->depth, first_generation(queue));
     if (error != 0) {
         free(queue);
         return error;

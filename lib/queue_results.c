@@ -48,26 +48,28 @@ static void take_notice(struct aio_queue *queue, struct request *request,
  * look raises it again. */
 static void event_before_look(struct aio_queue *queue)
 {
-    eventfd_t count;
-
     if (queue->owned && queue->event_fd >= 0)
-        eventfd_read(queue->event_fd, &count);
+        queue_event_lower(queue->event_fd);
 }
 
 /* After results were taken: the eventfd is up as long as there are more, whoever read it. */
 static void event_after_taking(struct aio_queue *queue)
 {
-    eventfd_t count;
+    struct waiter idle = {.kind = WAIT_IDLE};
 
     if (queue->event_fd < 0)
         return;
+    /* Lowered by the caller's read(2) or by ours, it tells nothing of what the engine has by now.
+     */
+    if (queue->owned)
+        queue_await(queue, &idle, 0);
     queue->results_new = false;
     if (queue->event_old && queue_drained(queue, queue->event_since))
         queue->event_old = false;
-    if (queue_results(queue) > 0 || queue_callbacks_due(queue) || queue->event_old)
-        eventfd_write(queue->event_fd, 1);
+    if (queue_results(queue) > 0 || queue_owner_is_due(queue) || queue->event_old)
+        queue_event_raise(queue->event_fd);
     else if (!queue->owned)
-        eventfd_read(queue->event_fd, &count);
+        queue_event_lower(queue->event_fd);
 }
 
 static int event_create(struct aio_queue *queue)
@@ -90,7 +92,7 @@ static int event_create(struct aio_queue *queue)
     queue->event_old = queue->owned && queue->table.inflight > 0;
     queue->event_since = queue->sequence;
     if (queue->event_old)
-        eventfd_write(fd, 1);
+        queue_event_raise(fd);
     thread_mutex_unlock(&queue->mail_lock);
     /* From now on the reaper thread has to reap at once. */
     queue_interrupt(queue);
@@ -129,12 +131,14 @@ static bool await_claimed(struct aio_queue *queue, struct request *request, int6
     bool ready;
 
     request->claimed = true;
+    queue->claimed++;
     if (!request->waited) {
         queue->reapable--;
         /* A reap that counted on this one may have nothing left to wait for. */
         queue_changed(queue);
     }
     ready = queue_await(queue, &waiter, deadline_ns);
+    queue->claimed--;
     if (request->state == REQUEST_DONE)
         return true;
     /* It runs on, without being claimed; the notice is this thread's to take. */

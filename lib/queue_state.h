@@ -15,10 +15,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
 
 #include <aiofile/queue.h>
 
 #include "engine.h"
+#include "errno_guard.h"
 #include "file_ops.h"
 #include "histogram.h"
 #include "request.h"
@@ -78,6 +80,7 @@ struct aio_queue {
     uint32_t callbacks_inflight; /* requests without a result that have a callback */
     uint32_t reapable;           /* the same whose results aio_queue_reap can get */
     int64_t refused_since_ns;    /* first of the EAGAINs in a row with nothing in flight; or 0 */
+    uint32_t claimed;            /* requests whose result a thread waits for */
     uint32_t inside;             /* threads in queue_await */
     uint32_t reserved;           /* slots in READY that a submit has not published yet */
     bool interrupt_owed;         /* the engine could not be woken: the reaper tries again */
@@ -148,6 +151,22 @@ static inline bool queue_slots_free(const struct aio_queue *queue, const struct 
            (queue->chain_turn == NULL || queue->chain_turn == waiter);
 }
 
+/* Raises and lowers an eventfd of the queue's. */
+static inline void queue_event_raise(int event_fd)
+{
+    ERRNO_GUARD;
+
+    eventfd_write(event_fd, 1);
+}
+
+static inline void queue_event_lower(int event_fd)
+{
+    ERRNO_GUARD;
+    eventfd_t count;
+
+    eventfd_read(event_fd, &count);
+}
+
 /* Whether no slot will come free unless somebody takes a result. In an owned queue that includes
  * the callbacks, which do not run in a submit. */
 static inline bool queue_is_stuck(const struct aio_queue *queue, const struct waiter *waiter)
@@ -158,7 +177,7 @@ static inline bool queue_is_stuck(const struct aio_queue *queue, const struct wa
     if (queue->owned)
         return queue->table.inflight == 0 && queue->callbacks_running == 0;
     return queue->table.inflight == 0 && queue->table.callbacks.count == 0 &&
-           queue->callbacks_running == 0;
+           queue->callbacks_running == 0 && queue->claimed == 0;
 }
 
 /* Whether a holder has anything to do. */

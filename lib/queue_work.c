@@ -12,7 +12,6 @@
  * owner who has taken the last request out may destroy the queue.
  */
 #include <stddef.h>
-#include <sys/eventfd.h>
 
 #include "file_ops.h"
 #include "queue_state.h"
@@ -106,7 +105,7 @@ static void leave_in_mail(struct aio_queue *queue, struct request *request)
         queue->engine->ops->wake(queue->engine, queue->mail_sleeping_for);
     queue->mail_sleeping_for = 0;
     if (queue->event_fd >= 0)
-        eventfd_write(queue->event_fd, 1);
+        queue_event_raise(queue->event_fd);
     thread_mutex_unlock(&queue->mail_lock);
 }
 

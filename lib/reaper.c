@@ -12,7 +12,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 
 #include "file_ops.h"
@@ -117,7 +116,7 @@ static void tell_event(struct aio_queue *queue)
         return;
     queue->results_new = false;
     if (queue_results(queue) > 0 || queue_owner_is_due(queue))
-        eventfd_write(queue->event_fd, 1);
+        queue_event_raise(queue->event_fd);
 }
 
 void queue_tell(struct aio_queue *queue)
@@ -393,7 +392,7 @@ static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns
     }
     /* There may be more, of which the eventfd was to tell. */
     if (queue->owned && queue->event_fd >= 0 && count == (int)QUEUE_BATCH)
-        eventfd_write(queue->event_fd, 1);
+        queue_event_raise(queue->event_fd);
     while (queue->table.entering.count > 0)
         queue_start_followers(queue);
     if (queue->table.ready.count > 0)

@@ -12,7 +12,7 @@ static void request_list_init(struct request_list *list, uint32_t link)
     *list = (struct request_list){REQUEST_NONE, REQUEST_NONE, 0, link};
 }
 
-int request_table_init(struct request_table *table, uint32_t depth)
+int request_table_init(struct request_table *table, uint32_t depth, uint64_t generation)
 {
     *table = (struct request_table){.depth = depth};
     table->requests = calloc(depth, sizeof(table->requests[0]));
@@ -29,7 +29,7 @@ int request_table_init(struct request_table *table, uint32_t depth)
     request_list_init(&table->notices, REQUEST_LINK_NOTICE);
     request_list_init(&table->callback_notices, REQUEST_LINK_NOTICE);
     for (uint32_t index = 0; index < depth; index++) {
-        table->requests[index].generation = 1;
+        table->requests[index].generation = generation;
         table->requests[index].state = REQUEST_FREE;
         table->requests[index].follower = REQUEST_NONE;
         request_list_push(table, &table->free, &table->requests[index]);

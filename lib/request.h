@@ -126,8 +126,8 @@ struct request_table {
     uint32_t heap_count;
 };
 
-/* Makes the table. Returns 0 or -ENOMEM. */
-int request_table_init(struct request_table *table, uint32_t depth);
+/* Makes the table; generation: of its slots' first ids. Returns 0 or -ENOMEM. */
+int request_table_init(struct request_table *table, uint32_t depth, uint64_t generation);
 void request_table_free(struct request_table *table);
 
 /* Which states may follow each, as bits. */

@@ -100,7 +100,7 @@ enum aio_engine engine_of_name(const char *name);
 /* Runs a suite and returns the exit status. */
 int run_suite(Suite *(*make_suite)(void));
 
-/* The same for an engine, whose name is the first argument, perhaps with files_are_checked: 77, with the reason, if it does not
+/* The same for an engine, whose name is the first argument: 77, with the reason, if it does not
  * work here. */
 int run_suite_on_engine(int argc, char **argv, Suite *(*make_suite)(void));
 

@@ -44,7 +44,7 @@ static const struct option_line option_table[] = {
     {.what = "engine", .options.engine = 6, .expected = -EINVAL},
     {.what = "depth", .options.depth = AIO_QUEUE_DEPTH_MAX + 1, .expected = -EINVAL},
     {.what = "reserved", .options.reserved = 1, .expected = -EINVAL},
-    {.what = "flags", .options.flags = AIO_FILE_PAGE_CACHE_NOW << 1, .expected = -EINVAL},
+    {.what = "flags", .options.flags = AIO_FILE_CHECK << 1, .expected = -EINVAL},
     {.what = "all flags", .options.flags = UINT32_MAX, .expected = -EINVAL},
     {.what = "memory alignment 3", .options.memory_alignment = 3, .expected = -EINVAL},
     {.what = "grow ahead", .options.grow_ahead = (uint64_t)INT64_MAX + 1, .expected = -EINVAL},
@@ -78,6 +78,7 @@ static const struct option_line option_table[] = {
     {.what = "sync at open", .options.flags = AIO_FILE_SYNC_AT_OPEN, .expected = 0},
     {.what = "sync the directory", .options.flags = AIO_FILE_SYNC_DIRECTORY, .expected = 0},
     {.what = "page cache now", .options.flags = AIO_FILE_PAGE_CACHE_NOW, .expected = 0},
+    {.what = "check", .options.flags = AIO_FILE_CHECK, .expected = 0},
     {.what = "alignment 65536", .options.alignment = 65536, .expected = 0},
     {.what = "memory alignment 65536", .options.memory_alignment = 65536, .expected = 0},
 };

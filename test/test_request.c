@@ -67,7 +67,7 @@ START_TEST(legal_changes_keep_the_counts)
 
             if (!legal[from][to])
                 continue;
-            REQUIRE_EQ(request_table_init(&table, 3), 0);
+            REQUIRE_EQ(request_table_init(&table, 3, 1), 0);
             request = request_in(&table, from);
             REQUIRE_EQ(table.inflight, counts_as_inflight(from));
             REQUIRE_EQ(table.running, from == REQUEST_RUNNING);
@@ -93,7 +93,7 @@ static int change_illegally(void *argument)
 
     setrlimit(RLIMIT_CORE, &no_core);
     dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
-    request_table_init(&table, 3);
+    request_table_init(&table, 3, 1);
     request_set_state(&table, request_in(&table, change->from), change->to);
     return 0;
 }
@@ -120,7 +120,7 @@ START_TEST(an_id_leads_to_its_request_until_it_is_retired)
 {
     struct request_table table;
 
-    REQUIRE_EQ(request_table_init(&table, 100), 0);
+    REQUIRE_EQ(request_table_init(&table, 100, 1), 0);
     for (unsigned count = 0; count < 100; count++) {
         struct request *request = request_in(&table, REQUEST_RUNNING);
         aio_request_id id = request_id(&table, request);
@@ -142,7 +142,7 @@ START_TEST(what_is_no_id_leads_nowhere)
     struct request *request;
     aio_request_id id;
 
-    REQUIRE_EQ(request_table_init(&table, 5), 0);
+    REQUIRE_EQ(request_table_init(&table, 5, 1), 0);
     request = request_in(&table, REQUEST_RUNNING);
     request->sequence = 1;
     id = request_id(&table, request);
@@ -171,7 +171,7 @@ START_TEST(generations_start_again_behind_the_last)
     struct request *request;
     aio_request_id id;
 
-    REQUIRE_EQ(request_table_init(&table, 2), 0);
+    REQUIRE_EQ(request_table_init(&table, 2, 1), 0);
     request = request_in(&table, REQUEST_RUNNING);
     request->sequence = 1;
     request->generation = REQUEST_GENERATION_MAX;
@@ -190,7 +190,7 @@ START_TEST(the_largest_table_has_an_id_for_each_slot)
     struct request_table table;
     struct request *last;
 
-    REQUIRE_EQ(request_table_init(&table, AIO_QUEUE_DEPTH_MAX), 0);
+    REQUIRE_EQ(request_table_init(&table, AIO_QUEUE_DEPTH_MAX, 1), 0);
     REQUIRE_EQ(table.free.count, AIO_QUEUE_DEPTH_MAX);
     last = &table.requests[AIO_QUEUE_DEPTH_MAX - 1];
     request_list_remove(&table, &table.free, last);
@@ -208,7 +208,7 @@ START_TEST(a_list_gives_back_in_order)
 {
     struct request_table table;
 
-    REQUIRE_EQ(request_table_init(&table, 10), 0);
+    REQUIRE_EQ(request_table_init(&table, 10, 1), 0);
     for (unsigned round = 0; round < 3; round++) {
         for (uint32_t count = 0; count < 10; count++) {
             struct request *request = request_list_pop(&table, &table.free);
@@ -262,7 +262,7 @@ START_TEST(lists_take_out_from_anywhere)
     struct request_list *lists[2];
     uint64_t state = 7;
 
-    REQUIRE_EQ(request_table_init(&table, 16), 0);
+    REQUIRE_EQ(request_table_init(&table, 16, 1), 0);
     lists[0] = &table.free;
     lists[1] = &table.ready;
     for (uint32_t index = 0; index < 16; index++)
@@ -324,7 +324,7 @@ START_TEST(the_soonest_deadline_is_first)
     uint64_t state = 5;
     uint32_t count = 0;
 
-    REQUIRE_EQ(request_table_init(&table, HEAP_DEPTH), 0);
+    REQUIRE_EQ(request_table_init(&table, HEAP_DEPTH, 1), 0);
     memset(shadow, 0xff, sizeof(shadow));
     check_heap(&table, shadow, 0);
     for (unsigned round = 0; round < 40000; round++) {
@@ -358,7 +358,7 @@ START_TEST(deadlines_come_out_in_order)
     uint64_t state = 9;
     int64_t last = -1;
 
-    REQUIRE_EQ(request_table_init(&table, HEAP_DEPTH), 0);
+    REQUIRE_EQ(request_table_init(&table, HEAP_DEPTH, 1), 0);
     for (uint32_t index = 0; index < HEAP_DEPTH; index++)
         request_deadline_set(&table, &table.requests[index],
                              index % 16 == 0 ? INT64_MAX : (int64_t)(random_next(&state) % 50));
@@ -379,7 +379,7 @@ START_TEST(the_two_lists_of_a_request_are_apart)
 {
     struct request_table table;
 
-    REQUIRE_EQ(request_table_init(&table, 4), 0);
+    REQUIRE_EQ(request_table_init(&table, 4, 1), 0);
     for (unsigned index = 0; index < 4; index++)
         request_list_push(&table, &table.notices, &table.requests[3 - index]);
     request_list_remove(&table, &table.free, &table.requests[1]);

@@ -214,8 +214,8 @@ struct aio_queue_options {
     aio_log_fn log;    /* NULL: no log */
     void *log_context; /* handed to log */
 
-    /* For io_uring; other engines do without. The limits of workers are the kernel's for each thread
-     * that submits, not for each ring. */
+    /* For io_uring; other engines do without. The limits of workers are the kernel's for each
+     * thread that submits, not for each ring. */
     struct aio_buffer_pool *buffers; /* registered with the ring; it must outlive the queue */
     struct aio_queue *share_workers; /* a queue whose kernel workers to share; or NULL */
     uint32_t completions;            /* entries of the completion ring at least; 0: by depth */
@@ -331,11 +331,13 @@ AIO_API int aio_queue_submit(struct aio_queue *queue, const struct aio_op *ops, 
  * Returns the result as in struct aio_completion (the count of a short write, its reason dropped),
  * or
  *   -ETIMEDOUT   the time is over, or, once, the operation's deadline; the operation runs on, id
- * and buffer stay in use. -ESTALE      id names no operation: its result was taken, or it never was
- * an id of this queue. -EBUSY       another thread waits for this id. -EINVAL      queue NULL, id
- * 0, a bad timeout, or the operation has a callback. -EDEADLK     called in a callback. -EOWNERDEAD
- * called in a forked child. An operation's own error can have the same number:
- * aio_queue_wait_result() keeps them apart.
+ *                and buffer stay in use.
+ *   -ESTALE      id names no operation: its result was taken, or it never was an id of this queue.
+ *   -EBUSY       another thread waits for this id.
+ *   -EINVAL      queue NULL, id 0, a bad timeout, or the operation has a callback.
+ *   -EDEADLK     called in a callback.
+ *   -EOWNERDEAD  called in a forked child.
+ * An operation's own error can have the same number: aio_queue_wait_result() keeps them apart.
  */
 AIO_API ssize_t aio_queue_wait(struct aio_queue *queue, aio_request_id id,
                                const struct timespec *timeout);
@@ -424,7 +426,8 @@ AIO_API int aio_queue_eventfd(struct aio_queue *queue);
 /*
  * Says that operations of a file will come to this queue: io_uring then looks its descriptor up
  * once (IORING_REGISTER_FILES). Other engines make nothing of it. It ends with the file's close or
- * the queue's end.
+ * the queue's end; where another thread closes a file that an owned queue knows, with the owner's
+ * next operation, until when the kernel has the file still open.
  *
  * Any thread. Returns 0, also where there is no room for more files; or -EINVAL (NULL), -ENOMEM,
  * -EOWNERDEAD, -EPERM.
