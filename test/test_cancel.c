@@ -16,9 +16,9 @@
 #include "queue_state.h"
 #include "support.h"
 
-#define BUFFERS 16u       /* for bouncing */
-#define WORKERS 4u        /* threads for what blocks */
-#define STRIPE (2 * MIB)  /* of a file's gate */
+#define BUFFERS 16u      /* for bouncing */
+#define WORKERS 4u       /* threads for what blocks */
+#define STRIPE (2 * MIB) /* of a file's gate */
 #define FILE_BYTES (16 * STRIPE)
 
 static const struct timespec no_time = {0, 0};
@@ -797,8 +797,8 @@ START_TEST(what_was_moved_before_the_engine_stopped_it_is_told)
 
     EXPECT(aio_file_truncate(file, 3 * PAGE), 0);
     for (unsigned reads = 0; reads < 2; reads++) {
-        struct aio_op op = reads ? op_read(file, bytes, 3 * PAGE, 0)
-                                 : op_write(file, bytes, 3 * PAGE, 0);
+        struct aio_op op =
+            reads ? op_read(file, bytes, 3 * PAGE, 0) : op_write(file, bytes, 3 * PAGE, 0);
         aio_request_id id = submit_one(queue, &op);
         struct aio_completion completion;
 
@@ -1295,6 +1295,28 @@ static char *record_memory(struct submitter *submitter, const struct record *rec
     return submitter->memory + (size_t)(record - submitter->records) * 2 * PAGE;
 }
 
+/* What moves no bytes. */
+static struct aio_op other_op(const struct world *world, uint64_t choice)
+{
+    switch (choice % 16) {
+    case 11:
+        return (struct aio_op){
+            .opcode = AIO_OP_TRUNCATE, .file = world->log, .offset = (int64_t)(choice / 64 % MIB)};
+    case 12:
+        return (struct aio_op){.opcode = AIO_OP_ALLOCATE,
+                               .file = world->file,
+                               .len = SUBMITTERS * BLOCKS * PAGE,
+                               .mode = FALLOC_FL_KEEP_SIZE};
+    case 13:
+        return op_sync(choice / 64 % 2 ? world->log : world->file);
+    case 14:
+        return (struct aio_op){
+            .opcode = AIO_OP_DATASYNC, .file = world->file, .flags = AIO_OP_DRAIN};
+    default:
+        return op_nop();
+    }
+}
+
 /* Makes an operation of any kind; blocks are written and read by their owner only, one record
  * each. */
 static void record_prepare(struct submitter *submitter, struct record *record)
@@ -1342,25 +1364,8 @@ static void record_prepare(struct submitter *submitter, struct record *record)
     case 10:
         record->op = op_append(world->log, memory, 100);
         break;
-    case 11:
-        record->op = (struct aio_op){
-            .opcode = AIO_OP_TRUNCATE, .file = world->log, .offset = (int64_t)(choice / 64 % MIB)};
-        break;
-    case 12:
-        record->op = (struct aio_op){.opcode = AIO_OP_ALLOCATE,
-                                     .file = world->file,
-                                     .len = SUBMITTERS * BLOCKS * PAGE,
-                                     .mode = FALLOC_FL_KEEP_SIZE};
-        break;
-    case 13:
-        record->op = op_sync(choice / 64 % 2 ? world->log : world->file);
-        break;
-    case 14:
-        record->op = (struct aio_op){
-            .opcode = AIO_OP_DATASYNC, .file = world->file, .flags = AIO_OP_DRAIN};
-        break;
     default:
-        record->op = op_nop();
+        record->op = other_op(world, choice);
         break;
     }
     record->op.context = record;
@@ -1411,7 +1416,8 @@ static void record_check(struct submitter *submitter, struct record *record)
     if (result == (int64_t)wanted) {
         submitter->versions[record->block]++;
     } else {
-        /* A part, or nothing: what is there now is what its bytes say, all of it is written anew. */
+        /* A part, or nothing: what is there now is what its bytes say, all of it is written anew.
+         */
         unsigned char expected[PAGE];
         unsigned char found[PAGE];
         uint64_t start = (uint64_t)record->op.offset % PAGE;
@@ -1500,7 +1506,8 @@ static void run_crowd(struct world *world)
     world->log = open_direct("log");
     EXPECT(aio_file_truncate(world->file, SUBMITTERS * BLOCKS * PAGE), 0);
     for (unsigned number = 0; number < SUBMITTERS; number++) {
-        submitters[number] = (struct submitter){.world = world, .number = number,
+        submitters[number] = (struct submitter){.world = world,
+                                                .number = number,
                                                 .random = number + 1,
                                                 .memory = page_alloc(SIDE_BY_SIDE * 2 * PAGE)};
         thread_begin(&submitters[number].thread, submitter_main, &submitters[number]);

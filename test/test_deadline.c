@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_deadline.c - notices: whoever would get the result of an operation is told once that it takes
- * longer than its deadline, whatever else happens or does not; and gets the result all the same.
+ * test_deadline.c - notices: whoever would get the result of an operation is told once that it
+ * takes longer than its deadline, whatever else happens or does not; and gets the result all the
+ * same.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -63,7 +64,8 @@ static void keep_back(struct late *late)
 
 static struct late late_open(unsigned depth, uint32_t queue_flags, uint64_t deadline)
 {
-    struct late late = {.rig = rig_open(depth, queue_flags), .page = pattern_alloc(PAGES * PAGE, 0, 1)};
+    struct late late = {.rig = rig_open(depth, queue_flags),
+                        .page = pattern_alloc(PAGES * PAGE, 0, 1)};
 
     EXPECT(aio_file_pwrite(late.rig.file, late.page, PAGE, 0), PAGE);
     late.read = op_read(late.rig.file, late.page, PAGE, 0);
@@ -519,8 +521,7 @@ START_TEST(one_that_waits_for_a_worker_is_late_too)
     EXPECT(aio_file_truncate(late.rig.file, 16 * STRIPE), 0);
     fault_stall(late.rig.fault, FAULT_WRITES);
     for (unsigned index = 0; index <= WORKERS; index++) {
-        struct aio_op write =
-            op_write(late.rig.file, "x", 1, (int64_t)((index + 1) * STRIPE + 1));
+        struct aio_op write = op_write(late.rig.file, "x", 1, (int64_t)((index + 1) * STRIPE + 1));
 
         if (index == WORKERS) {
             EVENTUALLY(fault_stalled(late.rig.fault) == WORKERS);

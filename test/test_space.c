@@ -943,7 +943,7 @@ END_TEST
 START_TEST(priorities_are_checked)
 {
     for (uint8_t opcode = AIO_OP_NOP; opcode <= AIO_OP_ALLOCATE; opcode++)
-        for (uint32_t class = 0; class < 8; class++)
+        for (uint32_t class = 0; class < 8; class ++)
             for (uint32_t level = 0; level < 1 << 13; level++) {
                 struct aio_op op = {.opcode = opcode, .priority = class << 13 | level};
                 bool moves = opcode >= AIO_OP_READ && opcode <= AIO_OP_APPENDV;
@@ -2612,7 +2612,8 @@ static Suite *space_suite(void)
     add_loop_test(suite, "order", a_write_with_dsync_is_on_the_disk, ROADS);
     ADD_TESTS(suite, "order", a_draining_sync_waits_for_what_came_before);
     ADD_TESTS(suite, "flags of operations", flags_belong_to_opcodes,
-              fields_that_mean_nothing_are_zero, priorities_are_checked, no_form_takes_what_is_not_meant);
+              fields_that_mean_nothing_are_zero, priorities_are_checked,
+              no_form_takes_what_is_not_meant);
     ADD_TESTS(suite, "locks", locks_exclude_each_other, a_lock_changes_its_type,
               others_keep_a_handle_out, locks_need_their_direction,
               a_wait_ends_when_the_lock_is_released, a_signal_ends_a_wait,

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# trace.sh <source root> <shared library> - the trace points of the library are those that doc/trace.md
-# explains, with as many arguments.
+# trace.sh <source root> <shared library> - the trace points of the library are those that
+# doc/trace.md explains, with as many arguments.
 set -euo pipefail
 
 root=$1
