@@ -35,12 +35,10 @@ static void suspect(struct pace *pace, unsigned blocked)
     set_state(pace, PACE_SUSPECT);
 }
 
-enum pace_state pace_look(struct pace *pace)
+enum pace_state pace_end_pause(struct pace *pace)
 {
-    enum pace_state state = atomic_load_explicit(&pace->state, memory_order_relaxed);
+    enum pace_state state;
 
-    if (state != PACE_BLOCKED)
-        return state;
     thread_mutex_lock(&pace->lock);
     state = atomic_load_explicit(&pace->state, memory_order_relaxed);
     if (state == PACE_BLOCKED && thread_now_ns() >= pace->until_ns) {

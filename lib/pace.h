@@ -50,8 +50,16 @@ struct pace {
 void pace_init(struct pace *pace, uint64_t limit_ns);
 void pace_destroy(struct pace *pace);
 
-/* How submits stand now; ends a pause that is over. */
-enum pace_state pace_look(struct pace *pace);
+/* How submits stand after a look at the clock: a pause that is over ends. */
+enum pace_state pace_end_pause(struct pace *pace);
+
+/* How submits stand now. */
+static inline enum pace_state pace_look(struct pace *pace)
+{
+    enum pace_state state = atomic_load_explicit(&pace->state, memory_order_relaxed);
+
+    return state == PACE_BLOCKED ? pace_end_pause(pace) : state;
+}
 
 /* A submit took that long; slept: for certain, and not only preempted. */
 void pace_note(struct pace *pace, int64_t elapsed_ns, bool slept);

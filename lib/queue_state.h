@@ -24,7 +24,6 @@
 #include "file_ops.h"
 #include "histogram.h"
 #include "request.h"
-#include "thread.h"
 #include "token.h"
 #include "trace.h"
 #include "workers.h"

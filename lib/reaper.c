@@ -148,18 +148,20 @@ void queue_interrupt(struct aio_queue *queue)
 /* --- completions ---------------------------------------------------------------------------- */
 
 /* By which road it went, and where its time did. */
-static void count_road(struct aio_queue *queue, struct request *request)
+static inline void count_road(struct aio_queue *queue, struct request *request)
 {
     struct aio_queue_stats *stats = &queue->stats;
     const struct file_pass *pass = &request->pass;
+    uint64_t *road = &stats->direct;
 
-    stats->by_worker += request->by_worker;
-    stats->offloaded += request->offloaded;
-    if (request->first_ns != 0 && !transfer_is_sync(&request->transfer)) {
-        stats->bounced += pass->bounced;
-        stats->page_cache += pass->cached;
-        stats->direct += !pass->bounced && !pass->cached;
+    if (request->by_worker) {
+        stats->by_worker++;
+        stats->offloaded += request->offloaded;
     }
+    if (pass->bounced || pass->cached)
+        road = pass->cached ? &stats->page_cache : &stats->bounced;
+    if (request->first_ns != 0 && !transfer_is_sync(&request->transfer))
+        ++*road;
     if (!queue->times)
         return;
     request->done_ns = thread_now_ns();
