@@ -16,14 +16,12 @@
 
 #include "alignment.h"
 #include "engine.h"
-#include "file_check.h"
 #include "file_ops.h"
 #include "inflight.h"
 #include "inode.h"
 #include "log.h"
 #include "pace.h"
 #include "stats.h"
-#include "thread.h"
 
 struct aio_file {
     /* Set at open, never changed. */
