@@ -135,8 +135,10 @@ extern const uint8_t request_transitions[];
 
 static inline bool request_state_inflight(enum request_state state)
 {
-    return state == REQUEST_READY || state == REQUEST_RUNNING || state == REQUEST_WORKING ||
-           state == REQUEST_LINKED;
+    const uint32_t inflight = 1u << REQUEST_READY | 1u << REQUEST_RUNNING | 1u << REQUEST_WORKING |
+                              1u << REQUEST_LINKED;
+
+    return (inflight >> state & 1) != 0;
 }
 
 /* The one door for changes of state: asserts that the transition exists, keeps the counts. Inline,

@@ -35,7 +35,8 @@ static struct handle_context *handle_open(struct bench *bench, unsigned depth)
     struct aio_queue_options options = AIO_QUEUE_OPTIONS_INIT;
     struct handle_context *handle = calloc(1, sizeof(*handle));
 
-    options.engine = AIO_ENGINE_KAIO;
+    options.engine = bench->engine;
+    options.flags = bench->queue_flags;
     options.depth = depth;
     must(aio_queue_create(&options, &handle->queue), 0, "aio_queue_create");
     handle->memory = aio_buffer_alloc((size_t)depth * BLOCK, 0, 0);

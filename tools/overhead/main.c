@@ -48,32 +48,55 @@ struct row {
     unsigned threads; /* each runs the loop */
     bool rate;        /* the ratio is of rates, else of times */
     double budget;    /* of DESIGN.md, section 8; 0: none */
+    enum aio_engine engine;
+    uint32_t queue_flags;
 };
 
 static const struct row rows[] = {
-    {"noise: raw batches against themselves, depth 32", raw_batched, raw_batched, 32, 1, true, 0},
-    {"blocking 4 KiB read / pread, time", raw_blocking, handle_blocking, 1, 1, false, 1.05},
-    {"8 threads, blocking reads / pread, rate", raw_blocking, handle_blocking, 1, 8, true, 0.95},
+    {"noise: raw batches against themselves, depth 32", raw_batched, raw_batched, 32, 1, true, 0,
+     AIO_ENGINE_KAIO, 0},
+    {"blocking 4 KiB read / pread, time", raw_blocking, handle_blocking, 1, 1, false, 1.05,
+     AIO_ENGINE_KAIO, 0},
+    {"8 threads, blocking reads / pread, rate", raw_blocking, handle_blocking, 1, 8, true, 0.95,
+     AIO_ENGINE_KAIO, 0},
     {"one submit, then wait / io_submit + io_getevents, time", raw_single, handle_single, 1, 1,
-     false, 0.90},
-    {"batches, depth 8 / raw, rate", raw_batched, handle_batched, 8, 1, true, 0},
-    {"batches, depth 32 / raw, rate", raw_batched, handle_batched, 32, 1, true, 0.95},
-    {"batches, depth 128 / raw, rate", raw_batched, handle_batched, 128, 1, true, 0},
+     false, 0.90, AIO_ENGINE_KAIO, 0},
+    {"batches, depth 8 / raw, rate", raw_batched, handle_batched, 8, 1, true, 0, AIO_ENGINE_KAIO,
+     0},
+    {"batches, depth 32 / raw, rate", raw_batched, handle_batched, 32, 1, true, 0.95,
+     AIO_ENGINE_KAIO, 0},
+    {"batches, depth 128 / raw, rate", raw_batched, handle_batched, 128, 1, true, 0,
+     AIO_ENGINE_KAIO, 0},
     {"callbacks that submit the next, depth 32 / raw refill", raw_refill, handle_callbacks, 32, 1,
-     true, 0.80},
+     true, 0.80, AIO_ENGINE_KAIO, 0},
     {"two threads, a queue each, depth 32 / raw, rate", raw_batched, handle_batched, 32, 2, true,
-     0.95},
+     0.95, AIO_ENGINE_KAIO, 0},
+    {"owned queue, one submit, then wait / raw, time", raw_single, handle_single, 1, 1, false, 0,
+     AIO_ENGINE_KAIO, AIO_QUEUE_OWNED},
+    {"owned queue, batches, depth 32 / raw, rate", raw_batched, handle_batched, 32, 1, true, 0,
+     AIO_ENGINE_KAIO, AIO_QUEUE_OWNED},
+    {"batches, depth 32, with AIO_QUEUE_TIMES / raw, rate", raw_batched, handle_batched, 32, 1,
+     true, 0, AIO_ENGINE_KAIO, AIO_QUEUE_TIMES},
+#ifdef AIOFILE_URING
+    {"uring, owned queue, batches, depth 32 / liburing, rate", raw_uring_owned, handle_batched, 32,
+     1, true, 0.95, AIO_ENGINE_URING, AIO_QUEUE_OWNED},
+    {"uring, batches, depth 32 / liburing, rate", raw_uring_shared, handle_batched, 32, 1, true, 0,
+     AIO_ENGINE_URING, 0},
+#endif
+    {"threads, batches, depth 32 / raw kernel AIO, rate", raw_batched, handle_batched, 32, 1, true,
+     0, AIO_ENGINE_THREADS, 0},
 };
 
 /* With --write. The two last have the library on both sides. */
 static const struct row write_rows[] = {
-    {"blocking 4 KiB write / pwrite, time", raw_write, handle_write, 1, 1, false, 0},
+    {"blocking 4 KiB write / pwrite, time", raw_write, handle_write, 1, 1, false, 0,
+     AIO_ENGINE_KAIO, 0},
     {"100-byte append, no sync / buffered pwrite, time", raw_small_appends, handle_small_appends, 1,
-     1, false, 1.50},
+     1, false, 1.50, AIO_ENGINE_KAIO, 0},
     {"direct writes with a 100-byte one per 10 / alone, rate", handle_writes_alone,
-     handle_writes_mixed, 32, 1, true, 0.80},
+     handle_writes_mixed, 32, 1, true, 0.80, AIO_ENGINE_KAIO, 0},
     {"4 KiB appends, depth 32, grown ahead / not, rate", handle_appends, handle_appends_grown, 32,
-     1, true, 0},
+     1, true, 0, AIO_ENGINE_KAIO, 0},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -127,6 +150,8 @@ static bool measure_row(struct bench *bench, const struct row *row, unsigned rou
     double median;
     bool met = true;
 
+    bench->engine = row->engine;
+    bench->queue_flags = row->queue_flags;
     for (unsigned round = 0; round < rounds; round++) {
         double by_hand = run_loop(bench, row->by_hand, row, round);
         double by_handle = run_loop(bench, row->by_handle, row, round);
@@ -137,7 +162,7 @@ static bool measure_row(struct bench *bench, const struct row *row, unsigned rou
     qsort(ratios, rounds, sizeof(ratios[0]), compare_doubles);
     qsort(raw_ns, rounds, sizeof(raw_ns[0]), compare_doubles);
     median = ratios[rounds / 2];
-    printf("%-56s %6.3f  [%.3f %.3f]  raw %7.0f ns", row->name, median, ratios[rounds / 4],
+    printf("%-58s %6.3f  [%.3f %.3f]  raw %7.0f ns", row->name, median, ratios[rounds / 4],
            ratios[rounds * 3 / 4], raw_ns[rounds / 2]);
     if (row->budget > 0) {
         met = row->rate ? median >= row->budget : median <= row->budget;
@@ -237,7 +262,7 @@ static void bench_close(struct bench *bench, bool writes)
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.count = 8192};
+    struct bench bench = {.count = 8192, .engine = AIO_ENGINE_KAIO};
     const char *only = NULL;
     bool writes = false;
     unsigned rounds = 21;

@@ -21,6 +21,10 @@ struct bench {
     uint64_t blocks;       /* in the file */
     unsigned count;        /* transfers of one loop */
 
+    /* Of the library's queue, set for each row. */
+    enum aio_engine engine;
+    uint32_t queue_flags;
+
     /* For the loops that write: file is a file of written blocks, this one is empty. */
     const char *log_path;
     int log_fd; /* without O_DIRECT */
@@ -45,6 +49,10 @@ int64_t raw_blocking(struct bench *bench, unsigned depth, uint64_t seed);
 int64_t raw_single(struct bench *bench, unsigned depth, uint64_t seed);
 int64_t raw_batched(struct bench *bench, unsigned depth, uint64_t seed);
 int64_t raw_refill(struct bench *bench, unsigned depth, uint64_t seed);
+
+/* By hand on liburing, where that was there at build time: one thread's ring, and a plain one. */
+int64_t raw_uring_owned(struct bench *bench, unsigned depth, uint64_t seed);
+int64_t raw_uring_shared(struct bench *bench, unsigned depth, uint64_t seed);
 
 /* Through the library. */
 int64_t handle_blocking(struct bench *bench, unsigned depth, uint64_t seed);
