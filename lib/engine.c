@@ -183,6 +183,19 @@ int engine_ops_check(const struct engine_ops *ops)
     return 0;
 }
 
+long engine_sysctl(const char *path)
+{
+    long value = -1;
+    FILE *file = fopen(path, "re");
+
+    if (file == NULL)
+        return -1;
+    if (fscanf(file, "%ld", &value) != 1)
+        value = -1;
+    fclose(file);
+    return value;
+}
+
 int engine_know_no_file(struct engine *engine, int fd)
 {
     (void)engine;

@@ -140,6 +140,9 @@ extern const struct engine_ops engine_sync_ops;
 /* One transfer by plain system calls: the execute of every engine that goes to the kernel. */
 ssize_t engine_execute_plain(struct engine *engine, const struct engine_io *io);
 
+/* A number below /proc/sys, for sentences; -1: it cannot be read. */
+long engine_sysctl(const char *path);
+
 /* For engines that can make nothing of it. */
 int engine_know_no_file(struct engine *engine, int fd);
 void engine_forget_no_file(struct engine *engine, int fd);

@@ -69,19 +69,6 @@ static struct kaio *kaio_of(struct engine *engine)
     return (struct kaio *)engine;
 }
 
-static long kaio_sysctl(const char *path)
-{
-    long value = -1;
-    FILE *file = fopen(path, "re");
-
-    if (file == NULL)
-        return -1;
-    if (fscanf(file, "%ld", &value) != 1)
-        value = -1;
-    fclose(file);
-    return value;
-}
-
 /* What fs.aio-max-nr was like when it refused something. */
 struct kaio_room {
     long used;
@@ -91,8 +78,8 @@ struct kaio_room {
 
 static struct kaio_room kaio_room_now(void)
 {
-    struct kaio_room room = {kaio_sysctl("/proc/sys/fs/aio-nr"),
-                             kaio_sysctl("/proc/sys/fs/aio-max-nr"), 1048576L};
+    struct kaio_room room = {engine_sysctl("/proc/sys/fs/aio-nr"),
+                             engine_sysctl("/proc/sys/fs/aio-max-nr"), 1048576L};
 
     if (room.limit > 0)
         room.remedy = room.limit * 2;

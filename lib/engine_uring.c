@@ -137,22 +137,9 @@ static int uring_enter(struct uring *uring, unsigned to_submit, unsigned min, un
 
 /* --- refusals ------------------------------------------------------------------------------- */
 
-static long uring_sysctl(const char *path)
-{
-    long value = -1;
-    FILE *file = fopen(path, "re");
-
-    if (file == NULL)
-        return -1;
-    if (fscanf(file, "%ld", &value) != 1)
-        value = -1;
-    fclose(file);
-    return value;
-}
-
 static void uring_explain_permission(const struct engine_config *config)
 {
-    long disabled = uring_sysctl("/proc/sys/kernel/io_uring_disabled");
+    long disabled = engine_sysctl("/proc/sys/kernel/io_uring_disabled");
 
     if (disabled > 0)
         log_say(&config->log, AIO_LOG_ERROR,
@@ -217,7 +204,7 @@ static void uring_explain(const struct engine_config *config, int error)
         log_say(&config->log, AIO_LOG_ERROR,
                 "uring: the system has no descriptor left for a ring: fs.file-max = %ld; raise it "
                 "(sysctl fs.file-max)",
-                uring_sysctl("/proc/sys/fs/file-max"));
+                engine_sysctl("/proc/sys/fs/file-max"));
         break;
     default:
         uring_explain_flags(config, error);
