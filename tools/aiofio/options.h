@@ -28,6 +28,8 @@ enum rw_choice {
 enum engine_choice {
     ENGINE_BLOCKING,   /* aio_file_pread() and aio_file_pwrite(), one at a time */
     ENGINE_QUEUE_KAIO, /* an aio_queue on kernel AIO */
+    ENGINE_QUEUE_URING,
+    ENGINE_QUEUE_THREADS,
     ENGINE_QUEUE_SYNC, /* an aio_queue that executes at submit: the queue without asynchrony */
 };
 

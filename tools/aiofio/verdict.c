@@ -139,6 +139,14 @@ static void claim_files(struct claim *claim, const struct run *run)
 
 void verdict_print_proof(FILE *out, const struct run *run)
 {
+    static const char *const engines[] = {
+        [AIO_ENGINE_AUTO] = "on some engine",
+        [AIO_ENGINE_KAIO] = "on Linux kernel AIO",
+        [AIO_ENGINE_URING] = "on io_uring",
+        [AIO_ENGINE_THREADS] = "on a pool of threads",
+        [AIO_ENGINE_SYNC] = "on the synchronous engine",
+        [AIO_ENGINE_SIM] = "on a simulated disk",
+    };
     struct claim claim = {.holds = verdict_exit_code(run) == EXIT_CODE_OK};
     const char *engine;
     bool direct;
@@ -157,9 +165,7 @@ void verdict_print_proof(FILE *out, const struct run *run)
     if (!claim.holds || claim.written == 0)
         return;
 
-    engine = claim.writer->blocking                    ? "by blocking calls"
-             : claim.writer->engine == AIO_ENGINE_KAIO ? "on Linux kernel AIO"
-                                                       : "on the synchronous engine";
+    engine = claim.writer->blocking ? "by blocking calls" : engines[claim.writer->engine];
     direct = claim.writer->direct == AIO_DIRECT_GRANTED;
     fprintf(out,
             "\nProven: %" PRIu64 " blocks of %" PRIu32

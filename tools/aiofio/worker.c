@@ -84,6 +84,11 @@ void worker_show(struct worker *worker, enum direction from, enum direction to, 
 
 static int open_queue(struct worker *worker)
 {
+    static const enum aio_engine engines[] = {
+        [ENGINE_BLOCKING] = AIO_ENGINE_AUTO,     [ENGINE_QUEUE_KAIO] = AIO_ENGINE_KAIO,
+        [ENGINE_QUEUE_URING] = AIO_ENGINE_URING, [ENGINE_QUEUE_THREADS] = AIO_ENGINE_THREADS,
+        [ENGINE_QUEUE_SYNC] = AIO_ENGINE_SYNC,
+    };
     struct aio_queue_options options = AIO_QUEUE_OPTIONS_INIT;
     uint64_t choice = worker->job->options->ioengine;
     int result;
@@ -91,11 +96,14 @@ static int open_queue(struct worker *worker)
     worker->blocking = choice == ENGINE_BLOCKING;
     if (worker->blocking)
         return 0;
-    options.engine = choice == ENGINE_QUEUE_KAIO ? AIO_ENGINE_KAIO : AIO_ENGINE_SYNC;
+    options.engine = engines[choice];
     options.depth = worker->job->depth;
     options.log = handle_log;
     options.log_context = &worker->queue_log;
     result = aio_queue_create(&options, &worker->queue);
+    /* Less in flight than the job says would be another measurement. */
+    if (result == 0 && aio_queue_depth(worker->queue) < options.depth)
+        result = -EAGAIN;
     if (result < 0)
         worker_fail(worker, -result, "aio_queue_create", 0,
                     worker->queue_log.text[0] ? worker->queue_log.text : NULL);
