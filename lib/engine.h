@@ -83,6 +83,9 @@ struct engine_ops {
      * executed by a worker. */
     bool extending_blocks;
 
+    /* Whether submit is meant to return at once, but the kernel may let it wait for the disk. */
+    bool may_block;
+
     /* Makes a context. On success *result is ready for submit, with all fields of struct engine
      * set; on error (negated errno, with a sentence in the log) nothing is left behind. */
     int (*create)(const struct engine_config *config, struct engine **result);

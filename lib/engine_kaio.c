@@ -414,6 +414,7 @@ const struct engine_ops engine_kaio_ops = {
     .name = "kaio",
     .id = AIO_ENGINE_KAIO,
     .extending_blocks = true, /* measured on ext4: io_submit returns when the write is done */
+    .may_block = true,
     .create = kaio_create,
     .destroy = kaio_destroy,
     .submit = kaio_submit,

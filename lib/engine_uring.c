@@ -975,6 +975,7 @@ static int uring_notify(struct engine *engine, int event_fd)
 const struct engine_ops engine_uring_ops = {
     .name = "uring",
     .id = AIO_ENGINE_URING,
+    .may_block = true,
     .create = uring_create,
     .destroy = uring_destroy,
     .submit = uring_submit,

@@ -1142,9 +1142,11 @@ static void grow_and_begin(struct aio_file *file, struct transfer *transfer, str
 
 /* --- blocking calls ------------------------------------------------------------------------- */
 
+/* What a thread waits for that is held back at GO. Whether it has its memory is not to be looked at
+ * without the pool's lock: who gave it may be about to wake this thread still. */
 static bool wants_memory(const struct file_pass *pass)
 {
-    return pass->stage == STAGE_GO && pass->bounced && pass->bounce.memory == NULL;
+    return pass->stage == STAGE_GO && pass->bounced;
 }
 
 static bool still_waits(struct aio_file *file, struct file_pass *pass)

@@ -6,6 +6,8 @@
  */
 #include "histogram.h"
 
+#include <math.h>
+
 static uint64_t bucket_floor(unsigned bucket)
 {
     unsigned exponent = bucket / 4 + 1;
@@ -27,7 +29,10 @@ uint64_t aio_histogram_percentile(const struct aio_histogram *histogram, double 
     double wanted;
     uint64_t seen = 0;
 
-    if (histogram == NULL || histogram->count == 0 || !(percent >= 0 && percent <= 100))
+    if (histogram == NULL || histogram->count == 0)
+        return 0;
+    /* Comparisons of a NaN that raise no exception: the program may have them trapped. */
+    if (!isgreaterequal(percent, 0) || !islessequal(percent, 100))
         return 0;
     wanted = (double)histogram->count * percent / 100;
     for (unsigned bucket = 0; bucket < AIO_HISTOGRAM_BUCKETS; bucket++) {

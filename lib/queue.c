@@ -313,12 +313,14 @@ static void request_describe(const struct aio_queue *queue, const struct request
         info->state = AIO_REQUEST_WAITING;
     else if (request_state_inflight(request->state))
         info->state = AIO_REQUEST_RUNNING;
-    /* A worker's transfer is not to be looked at. */
+    /* A worker's transfer is not to be looked at, nor one that is entering its file. */
     info->offset = request->offset;
-    if (request->state != REQUEST_WORKING) {
+    if (request->state != REQUEST_WORKING && request->published) {
         info->offset = request->transfer.offset;
         info->done = request->transfer.done;
     }
+    if (info->state == AIO_REQUEST_DONE)
+        info->done = request->transfer.result > 0 ? (uint64_t)request->transfer.result : 0;
     info->len = request->transfer.total;
     info->age_ns = (uint64_t)(now_ns - request->submitted_ns);
     info->context = request->context;
@@ -357,7 +359,8 @@ int aio_queue_inflight(struct aio_queue *queue, struct aio_request_info *infos, 
     if (error != 0)
         return error;
     queue_lock(queue);
-    now_ns = thread_now_coarse_ns();
+    /* By the clock that was read at the submit: the coarse one is behind. */
+    now_ns = queue->times ? thread_now_ns() : thread_now_coarse_ns();
     for (uint32_t index = 0; index < queue->table.depth; index++) {
         const struct request *request = &queue->table.requests[index];
         struct aio_request_info info;

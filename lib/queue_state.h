@@ -301,6 +301,10 @@ void reaper_end(struct aio_queue *queue);
  * held. Returns whether the caller is to launch it. */
 bool queue_place(struct aio_queue *queue, struct request *request);
 
+/* Whether a worker is to have one that is for the engine, as the submits of its file block; counts
+ * it as such. Whoever has it calls it, with no lock held. */
+bool queue_offload(struct aio_queue *queue, struct request *request);
+
 /* Lets followers whose turn has come into their files; some, if they are many. Lock held, dropped
  * meanwhile. Holder only. */
 void queue_start_followers(struct aio_queue *queue);

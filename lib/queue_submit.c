@@ -116,10 +116,11 @@ static int need_workers(struct aio_queue *queue)
     return 0;
 }
 
-/* Whether a worker is to have it, as the submits of its file block. */
-static bool offload(struct aio_queue *queue, struct request *request)
+bool queue_offload(struct aio_queue *queue, struct request *request)
 {
-    if (request->pass.pace != PACE_BLOCKED || need_workers(queue) != 0)
+    if (request->pass.pace != PACE_BLOCKED || request->pass.nowait)
+        return false;
+    if (!queue->engine->ops->may_block || need_workers(queue) != 0)
         return false;
     request->offloaded = true;
     file_op_offloaded(request->file);
@@ -154,7 +155,7 @@ static inline int enter_file(struct aio_queue *queue, struct request *request)
             transfer_fail(&request->transfer, -EAGAIN);
             request->step = FILE_STEP_DONE;
         }
-    } else if (queue_prefers_worker(queue, request) || offload(queue, request)) {
+    } else if (queue_prefers_worker(queue, request) || queue_offload(queue, request)) {
         request->step = FILE_STEP_WORKER;
     }
     return 0;

@@ -31,12 +31,26 @@ static bool begin_work(struct aio_queue *queue, struct request *request)
     published = request->published;
     if (published) {
         queue->inside++;
-        request->held = false;
+        request->held = request->pass.came_in; /* until it has entered */
     } else {
         request->resumed = true;
     }
     queue_unlock(queue);
     return published;
+}
+
+/* It has entered, and waits for nobody any more. */
+static void begin_after_hold(struct aio_queue *queue, struct request *request)
+{
+    queue_lock(queue);
+    request->held = false;
+    queue_unlock(queue);
+}
+
+/* Whether a worker is to have what is for the engine. */
+static bool wants_worker(struct aio_queue *queue, struct request *request)
+{
+    return queue_prefers_worker(queue, request) || queue_offload(queue, request);
 }
 
 static void end_work(struct aio_queue *queue)
@@ -73,8 +87,7 @@ static int work(struct aio_queue *queue, struct request *request)
 
     queue_begin_step(request, thread_now_ns());
     request->by_worker = true;
-    while (step == FILE_STEP_WORKER ||
-           (step == FILE_STEP_ENGINE && queue_prefers_worker(queue, request)))
+    while (step == FILE_STEP_WORKER || (step == FILE_STEP_ENGINE && wants_worker(queue, request)))
         step = file_op_work(request->file, queue->engine->ops, queue->engine, &request->transfer,
                             &request->pass);
     return step;
@@ -131,14 +144,14 @@ static void open_letter(struct aio_queue *queue, struct request *request)
 {
     int step = request->step;
 
-    request->held = false;
     if (request->pass.came_in) {
         request->pass.came_in = false;
         queues_hasten_end();
         step = file_op_enter(request->file, &request->transfer, &request->pass);
-        if (step == FILE_STEP_ENGINE && queue_prefers_worker(queue, request))
+        if (step == FILE_STEP_ENGINE && wants_worker(queue, request))
             step = FILE_STEP_WORKER;
     }
+    request->held = step == FILE_STEP_HELD; /* until this thread opens its next letter */
     if (step == FILE_STEP_WORKER)
         workers_submit(&request->pass.job);
     else
@@ -189,9 +202,12 @@ void queue_work(struct worker_job *job)
         request->pass.came_in = false;
         queues_hasten_end();
         step = file_op_enter(request->file, &request->transfer, &request->pass);
+        if (step == FILE_STEP_ENGINE && wants_worker(queue, request))
+            step = FILE_STEP_WORKER;
+        if (step == FILE_STEP_WORKER)
+            begin_after_hold(queue, request);
     }
-    if (step == FILE_STEP_WORKER ||
-        (step == FILE_STEP_ENGINE && queue_prefers_worker(queue, request)))
+    if (step == FILE_STEP_WORKER)
         step = work(queue, request);
     proceed(queue, request, step);
     end_work(queue);

@@ -160,7 +160,8 @@ static inline void count_road(struct aio_queue *queue, struct request *request)
     }
     if (pass->bounced || pass->cached)
         road = pass->cached ? &stats->page_cache : &stats->bounced;
-    if (request->first_ns != 0 && !transfer_is_sync(&request->transfer))
+    if (request->first_ns != 0 &&
+        (transfer_is_read(&request->transfer) || transfer_is_write(&request->transfer)))
         ++*road;
     if (!queue->times)
         return;
@@ -523,6 +524,9 @@ static void launch_refused(struct aio_queue *queue, struct request **requests, u
         too_long = now_ns - queue->refused_since_ns > REFUSAL_NS;
     }
     for (unsigned index = 0; index < count; index++) {
+        /* The engine has not begun with it. */
+        if (requests[index]->first_ns == requests[index]->begun_ns)
+            requests[index]->first_ns = 0;
         if (too_long || requests[index]->pass.nowait) {
             transfer_fail(&requests[index]->transfer, -EAGAIN);
             queue_finish(queue, requests[index]);
@@ -574,7 +578,7 @@ static struct timed_submit submit_begins(const struct aio_queue *queue, struct r
     submit.timed = submit.watched || queue->times || queue_sampled(submit.begin_ns);
     if (!submit.timed)
         return submit;
-    submit.file = file_of_all(requests, count);
+    submit.file = queue->engine->ops->may_block ? file_of_all(requests, count) : NULL;
     if (submit.file != NULL)
         file_op_keep(submit.file);
     if (submit.watched)
@@ -646,6 +650,8 @@ struct callback {
     struct check_entry *check;
     aio_complete_fn function;
     struct aio_file *file;
+    int64_t done_ns;   /* with AIO_QUEUE_TIMES, of a result; else 0 */
+    int64_t called_ns; /* likewise */
 };
 
 void queue_completion(const struct aio_queue *queue, const struct request *request,
@@ -668,6 +674,7 @@ static void callback_take_notice(struct aio_queue *queue, struct callback *callb
     callback->function = request->on_complete;
     callback->check = NULL;
     callback->file = NULL;
+    callback->done_ns = 0;
     callback->frame = (struct callback_frame){queue, NULL};
     if (request->sequence < queue->callback_sequence)
         queue->callback_sequence = request->sequence;
@@ -684,6 +691,7 @@ static void callback_take(struct aio_queue *queue, struct callback *callback)
     callback->check = request->pass.check;
     request->pass.check = NULL;
     callback->file = queue->owned ? NULL : request->file;
+    callback->done_ns = queue->times ? request->done_ns : 0;
     callback->frame = (struct callback_frame){queue, request};
     if (request->sequence < queue->callback_sequence)
         queue->callback_sequence = request->sequence;
@@ -697,6 +705,8 @@ static void callback_call(struct callback *callback)
 {
     if (callback->check != NULL)
         check_end(&callback->check);
+    if (callback->done_ns != 0)
+        callback->called_ns = thread_now_ns();
     callback_current = &callback->frame;
     callback->function(&callback->completion);
     callback_current = NULL;
@@ -723,6 +733,8 @@ unsigned queue_run_callbacks(struct aio_queue *queue)
     for (unsigned index = 0; index < count; index++) {
         struct request *kept = batch[index].frame.kept;
 
+        if (batch[index].done_ns != 0)
+            histogram_add(&queue->stats.untaken, batch[index].called_ns - batch[index].done_ns);
         if (kept == NULL)
             continue;
         request_set_state(table, kept, REQUEST_FREE);

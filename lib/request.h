@@ -135,8 +135,8 @@ extern const uint8_t request_transitions[];
 
 static inline bool request_state_inflight(enum request_state state)
 {
-    const uint32_t inflight = 1u << REQUEST_READY | 1u << REQUEST_RUNNING | 1u << REQUEST_WORKING |
-                              1u << REQUEST_LINKED;
+    const uint32_t inflight =
+        1u << REQUEST_READY | 1u << REQUEST_RUNNING | 1u << REQUEST_WORKING | 1u << REQUEST_LINKED;
 
     return (inflight >> state & 1) != 0;
 }

@@ -628,6 +628,7 @@ struct fault *fault_create(enum aio_engine inner, uint32_t depth)
     fault->ops = (struct engine_ops){
         .name = "fault",
         .id = fault->inner->ops->id,
+        .may_block = true,
         .create = fault_create_entry,
         .destroy = fault_destroy_entry,
         .submit = fault_submit_entry,

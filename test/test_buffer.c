@@ -6,6 +6,8 @@
  * (ld --wrap), so that each system call can be made to fail in turn.
  */
 #include <aiofile/buffer.h>
+#include <aiofile/file.h>
+#include <aiofile/queue.h>
 
 #include <check.h>
 #include <errno.h>
@@ -809,6 +811,180 @@ START_TEST(a_child_never_waits_for_the_pool)
 }
 END_TEST
 
+/* --- pools of queues --- */
+
+static const enum aio_engine engines[] = {AIO_ENGINE_KAIO, AIO_ENGINE_URING, AIO_ENGINE_THREADS,
+                                          AIO_ENGINE_SYNC};
+
+/* Makes a queue with a pool; NULL where the engine does not work here. */
+static struct aio_queue *make_queue(enum aio_engine engine, unsigned flags,
+                                    struct aio_buffer_pool *pool)
+{
+    struct aio_queue_options options = AIO_QUEUE_OPTIONS_INIT;
+    struct aio_queue *queue;
+
+    if (aio_engine_probe(engine, NULL, 0) != 0)
+        return NULL;
+    options.engine = engine;
+    options.flags = flags;
+    options.buffers = pool;
+    ck_assert_int_eq(aio_queue_create(&options, &queue), 0);
+    return queue;
+}
+
+/* Once for each engine, owned and not. */
+START_TEST(a_pool_of_a_queue_stays)
+{
+    struct aio_buffer_pool *pool = make_pool(16 * KIB, 2, 0);
+    unsigned flags = _i % 2 != 0 ? AIO_QUEUE_OWNED : 0;
+    struct aio_queue *first = make_queue(engines[_i / 2], flags, pool);
+    struct aio_queue *second = make_queue(engines[_i / 2], flags, pool);
+    struct aio_op nop = {.opcode = AIO_OP_NOP};
+    aio_request_id id;
+    void *buffer;
+
+    if (first == NULL) {
+        ck_assert_int_eq(aio_buffer_pool_destroy(pool), 0);
+        return;
+    }
+    errno = 4711;
+    ck_assert_int_eq(aio_buffer_pool_destroy(pool), -EBUSY);
+    ck_assert_int_eq(errno, 4711);
+    /* It is as it was. */
+    buffer = aio_buffer_pool_get(pool);
+    ck_assert_ptr_nonnull(buffer);
+    ck_assert_int_eq(aio_queue_destroy(first, 0), 0);
+    ck_assert_int_eq(aio_buffer_pool_put(pool, buffer), 0);
+    ck_assert_int_eq(aio_buffer_pool_destroy(pool), -EBUSY);
+    /* A queue that cannot be destroyed has it still. */
+    ck_assert_int_eq(aio_queue_submit(second, &nop, 1, &id), 1);
+    ck_assert_int_eq(aio_queue_destroy(second, 0), -EBUSY);
+    ck_assert_int_eq(aio_buffer_pool_destroy(pool), -EBUSY);
+    ck_assert_int_eq((int)aio_queue_wait(second, id, NULL), 0);
+    /* Buffers that are taken count as ever. */
+    buffer = aio_buffer_pool_get(pool);
+    ck_assert_int_eq(aio_queue_destroy(second, 0), 0);
+    ck_assert_int_eq(aio_buffer_pool_destroy(pool), -EBUSY);
+    ck_assert_int_eq(aio_buffer_pool_put(pool, buffer), 0);
+    ck_assert_int_eq(aio_buffer_pool_destroy(pool), 0);
+    ck_assert_int_eq(mapped_bytes, 0);
+}
+END_TEST
+
+static void submit_and_wait(struct aio_queue *queue, const struct aio_op *op)
+{
+    aio_request_id id;
+
+    ck_assert_int_eq(aio_queue_submit(queue, op, 1, &id), 1);
+    ck_assert_int_eq((int)aio_queue_wait(queue, id, NULL), (int)op->len);
+}
+
+/* Also parts of buffers, memory of no pool, and a pool of another queue. */
+START_TEST(a_queue_moves_what_is_in_its_pool)
+{
+    struct aio_file_options options = AIO_FILE_OPTIONS_INIT;
+    struct aio_buffer_pool *pool = make_pool(16 * KIB, 8, 0);
+    struct aio_buffer_pool *other = make_pool(16 * KIB, 1, 0);
+    unsigned flags = _i % 2 != 0 ? AIO_QUEUE_OWNED : 0;
+    struct aio_queue *queue = make_queue(engines[_i / 2], flags, pool);
+    struct aio_file *file;
+    unsigned char *buffers[10];
+
+    if (queue != NULL) {
+        options.direct = AIO_DIRECT_PREFERRED;
+        ck_assert_int_eq(aio_file_open("/var/tmp", O_RDWR | O_TMPFILE, 0600, &options, &file), 0);
+        for (int index = 0; index < 8; index++)
+            buffers[index] = aio_buffer_pool_get(pool);
+        buffers[8] = aio_buffer_pool_get(other);
+        buffers[9] = aio_buffer_alloc(16 * KIB, 0, 0);
+        for (int index = 0; index < 10; index++) {
+            struct aio_op op = {.opcode = AIO_OP_WRITE,
+                                .file = file,
+                                .buf = buffers[index],
+                                .len = 16 * KIB,
+                                .offset = (int64_t)(index * 16 * KIB)};
+
+            memset(buffers[index], index + 1, 16 * KIB);
+            submit_and_wait(queue, &op);
+        }
+        for (int index = 0; index < 10; index++) {
+            int from = 9 - index;
+            struct aio_op op = {.opcode = AIO_OP_READ,
+                                .file = file,
+                                .buf = buffers[index] + 4 * KIB,
+                                .len = 8 * KIB,
+                                .offset = (int64_t)(from * 16 * KIB)};
+
+            memset(buffers[index], 0, 16 * KIB);
+            submit_and_wait(queue, &op);
+            ck_assert(all_are(buffers[index], 4 * KIB, 0));
+            ck_assert(all_are(buffers[index] + 4 * KIB, 8 * KIB, from + 1));
+            ck_assert(all_are(buffers[index] + 12 * KIB, 4 * KIB, 0));
+        }
+        for (int index = 0; index < 8; index++)
+            ck_assert_int_eq(aio_buffer_pool_put(pool, buffers[index]), 0);
+        ck_assert_int_eq(aio_buffer_pool_put(other, buffers[8]), 0);
+        aio_buffer_free(buffers[9]);
+        ck_assert_int_eq(aio_buffer_pool_destroy(other), 0);
+        ck_assert_int_eq(aio_file_close(file), 0);
+        ck_assert_int_eq(aio_queue_destroy(queue, 0), 0);
+    } else {
+        ck_assert_int_eq(aio_buffer_pool_destroy(other), 0);
+    }
+    ck_assert_int_eq(aio_buffer_pool_destroy(pool), 0);
+}
+END_TEST
+
+START_TEST(a_queue_that_was_not_made_has_no_pool)
+{
+    struct aio_queue_options bad[4] = {AIO_QUEUE_OPTIONS_INIT, AIO_QUEUE_OPTIONS_INIT,
+                                       AIO_QUEUE_OPTIONS_INIT, AIO_QUEUE_OPTIONS_INIT};
+    struct aio_buffer_pool *pool = make_pool(16 * KIB, 1, 0);
+
+    bad[0].engine = AIO_ENGINE_SIM;
+    bad[1].flags = 1U << 31;
+    bad[2].depth = AIO_QUEUE_DEPTH_MAX + 1;
+    bad[3].engine = AIO_ENGINE_SYNC;
+    bad[3].flags = AIO_QUEUE_SQPOLL;
+    for (int index = 0; index < 4; index++) {
+        struct aio_queue *queue = (struct aio_queue *)(void *)pool;
+
+        bad[index].buffers = pool;
+        ck_assert_int_lt(aio_queue_create(&bad[index], &queue), 0);
+        ck_assert_ptr_null(queue);
+    }
+    ck_assert_int_eq(aio_buffer_pool_destroy(pool), 0);
+    ck_assert_int_eq(mapped_bytes, 0);
+}
+END_TEST
+
+/* The child's queues cannot have it, and its copy can go though a queue of the parent's has it. */
+static int pool_of_the_parent_is_dead(void *argument)
+{
+    struct aio_queue_options options = AIO_QUEUE_OPTIONS_INIT;
+    struct aio_buffer_pool *pool = argument;
+    struct aio_queue *queue;
+
+    options.engine = AIO_ENGINE_SYNC;
+    options.buffers = pool;
+    if (aio_queue_create(&options, &queue) != -EINVAL || queue != NULL)
+        return 1;
+    return aio_buffer_pool_destroy(pool) == 0 ? 0 : 2;
+}
+
+START_TEST(a_child_has_no_pool_of_a_queue)
+{
+    struct aio_buffer_pool *pool = make_pool(16 * KIB, 1, 0);
+    struct aio_queue *queue = make_queue(AIO_ENGINE_SYNC, 0, pool);
+
+    ck_assert_int_eq(in_child(pool_of_the_parent_is_dead, pool), 0);
+    ck_assert_int_eq(aio_buffer_pool_destroy(pool), -EBUSY);
+    ck_assert_int_eq(aio_queue_destroy(queue, 0), 0);
+    ck_assert_int_eq(aio_buffer_pool_destroy(pool), 0);
+    ck_assert_int_eq(mapped_bytes, 0);
+}
+END_TEST
+
 static Suite *buffer_suite(void)
 {
     Suite *suite = suite_create("buffer");
@@ -816,6 +992,7 @@ static Suite *buffer_suite(void)
     TCase *flags = tcase_create("flags");
     TCase *fork_case = tcase_create("fork");
     TCase *pool = tcase_create("pool");
+    TCase *queue = tcase_create("queue");
 
     tcase_add_test(memory, memory_is_aligned_and_whole);
     tcase_add_test(memory, neighbours_do_not_overlap);
@@ -839,10 +1016,15 @@ static Suite *buffer_suite(void)
     tcase_add_test(pool, each_failing_call_of_a_pool_leaves_nothing);
     tcase_add_test(pool, threads_share_a_pool);
     tcase_add_test(pool, a_child_never_waits_for_the_pool);
+    tcase_add_loop_test(queue, a_pool_of_a_queue_stays, 0, 8);
+    tcase_add_loop_test(queue, a_queue_moves_what_is_in_its_pool, 0, 8);
+    tcase_add_test(queue, a_queue_that_was_not_made_has_no_pool);
+    tcase_add_test(queue, a_child_has_no_pool_of_a_queue);
     suite_add_tcase(suite, memory);
     suite_add_tcase(suite, flags);
     suite_add_tcase(suite, fork_case);
     suite_add_tcase(suite, pool);
+    suite_add_tcase(suite, queue);
     return suite;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* clang-format off */
 /*
- * test_defects.c - what earlier handles over kernel AIO got wrong, each as a test that this one
- * passes. ID: ioengine's AsyncIO, GD: goaio, its ancestor.
+ * test_defects.c - what earlier handles over kernel AIO and io_uring got wrong, each as a test that
+ * this one passes, here or where a name follows in brackets. ID: ioengine's AsyncIO, GD: goaio, its
+ * ancestor, LD: libaio-futures, UD: gouring, AD: gVisor's aio, VD: its io_uring, the kernel's side.
  *
  * ID1   opcodes counted by hand: vectored writes were reads
  *       -> vectored_writes_write
@@ -37,7 +38,8 @@
  *       -> a_hundred_files_share_a_few_slots
  * ID16  no check of alignment, leftovers in recycled iocbs
  *       -> what_a_slot_held_before_does_not_matter
- * ID17  file locks that did not lock: this version has no call that locks
+ * ID17  file locks that did not lock
+ *       -> locks_exclude_each_other (space)
  * ID18  all vectors of a loop went to one place
  *       -> every_vector_has_its_own_place
  * ID19  the mapped mode: there is none; aligned memory is test_buffer.c's
@@ -53,6 +55,81 @@
  *       -> a_signal_leaves_a_wait_waiting
  * GD6   a failing open kept its descriptor; Wait without slot
  *       -> a_failed_open_keeps_nothing
+ * LD1   O_SYNC took O_DIRECT away, and flags of the caller's
+ *       -> a_flag_of_open_takes_no_other_away
+ * LD2   flags of transfers never reached the kernel
+ *       -> they_are_in_every_step, the_kernel_gets_them (flags)
+ *       -> a_write_with_dsync_is_on_the_disk (space)
+ * LD3   close with requests in flight burnt the processor for ever
+ *       -> closing_costs_no_time_of_the_processor
+ * LD4   a context that was dropped kept task, eventfd and memory
+ *       -> an_end_in_any_order_keeps_nothing
+ * LD5   the poller ended at the first interruption
+ *       -> an_interrupted_reaper_goes_on
+ *       -> signals_of_the_process_lose_nothing
+ * LD6   races of cancel and completion
+ *       -> a_crowd_is_cancelled (cancel)
+ *       -> a_race_of_notices_and_results (deadline)
+ * LD7   who gave up had the buffer back while the kernel wrote
+ *       -> memory_is_lent_until_the_final_completion
+ * LD8   errno read too late, slots lost by refusals, EAGAIN an error
+ *       -> refused_submits_keep_no_slot
+ *       -> refused_remainders_go_on_or_fail
+ * LD9   no vectors, batches, resubmits, polls, time-outs, buffer offset
+ *       -> all other tests; a u64 offset became an i64:
+ *       -> a_place_that_is_none_is_refused_by_every_form
+ * UD1   what was submitted, and its times, had to live on
+ *       -> what_was_submitted_may_go
+ * UD2   a mapping was left, and kept the ring and its operations
+ *       -> an_end_in_any_order_keeps_nothing
+ * UD3   of registered files the second one was another
+ *       -> registered_files_are_told_apart
+ * UD4   time-outs stayed behind and ended later waits; no EINTR
+ *       -> a_time_out_is_gone_with_its_call
+ *       -> interrupted_system_calls_are_repeated (results)
+ * UD5   a failed set-up kept its descriptor
+ *       -> a_half_made_ring_is_unmade (uring)
+ *       entries stayed after an error of submit
+ *       -> what_a_submit_refused_is_not_started_later
+ *       (a second close: the handle is gone, nothing can be promised)
+ * UD6   empty buffers and vectors; no fsync
+ *       -> operations_without_bytes_give_zero (queue)
+ *       a wake-up of SQPOLL was lost
+ *       -> the_kernels_thread_is_woken (uring)
+ * UD7   callbacks under a lock
+ *       -> a_callback_runs_with_no_lock_held (callback)
+ *       -> a_callback_may_cancel (cancel)
+ *       a link left dangling onto another operation
+ *       -> a_chain_is_taken_whole_or_not_at_all (link)
+ *       callbacks lost at the end
+ *       -> destroy_brings_every_callback
+ * AD1   what io_submit did not take was lost
+ *       -> a_batch_taken_in_parts_loses_nothing
+ * AD2   more than the capacity, and none
+ *       -> depth_is_as_asked, options_are_checked (queue)
+ *       -> a_batch_larger_than_the_table_goes_through_with_callbacks
+ *          (queue)
+ * AD3   a wait for more than was in flight hung
+ *       -> reap_never_waits_for_what_cannot_come (results)
+ *       destroy dropped what was queued
+ *       -> destroy_brings_every_callback
+ *       an offset of -1 was the cursor, for some
+ *       -> a_place_that_is_none_is_refused_by_every_form
+ *       EINTR in a worker
+ *       -> the_threads_of_a_queue_take_no_signals (callback)
+ *       the ring's features were not looked at: engine_kaio.c does;
+ *       no kernel has others
+ * VD1   only one order of submission entries worked: the kernel's side;
+ *       ours is the identity
+ * VD2   positions of the rings written back by who had not changed them
+ *       -> many_may_submit_while_one_reaps (kaio, uring)
+ * VD3   nothing to submit was an error, errors became EPERM
+ *       -> bad_arguments_are_refused (queue)
+ *       -> a_refusal_has_its_sentence (kaio, uring)
+ *       a descriptor was left where the answer could not be written
+ *       -> a_half_made_ring_is_unmade (uring)
+ * VD4   an error in a batch hid what had been taken
+ *       -> an_error_in_a_batch_does_not_hide_what_was_taken
  */
 /* clang-format on */
 #include <fcntl.h>
@@ -61,6 +138,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "fault.h"
@@ -1076,6 +1155,620 @@ START_TEST(a_slot_is_free_only_when_its_request_is_through)
 }
 END_TEST
 
+/* LD1 */
+START_TEST(a_flag_of_open_takes_no_other_away)
+{
+    static const int flags[] = {O_SYNC, O_DSYNC, O_NOATIME, O_NOFOLLOW};
+    const int shown = O_SYNC | O_DSYNC | O_NOATIME | O_NOFOLLOW | O_DIRECT;
+
+    make_file("file", PAGE, 1);
+    for (unsigned which = 0; which < 1u << COUNT(flags) << 1; which++) {
+        struct aio_file_options options = file_options();
+        struct aio_file *file;
+        int asked = 0;
+        int expected;
+
+        for (unsigned index = 0; index < COUNT(flags); index++)
+            if ((which & 1u << index) != 0)
+                asked |= flags[index];
+        expected = asked;
+        if ((which & 1u << COUNT(flags)) != 0)
+            expected |= O_DIRECT;
+        else
+            options.direct = AIO_DIRECT_NEVER;
+        EXPECT(aio_file_open(scratch_path("file"), O_RDWR | asked, 0, &options, &file), 0);
+        ck_assert_msg((fcntl(aio_file_fd(file), F_GETFL) & shown) == expected,
+                      "flags 0%o became 0%o", expected, fcntl(aio_file_fd(file), F_GETFL) & shown);
+        close_file(file);
+    }
+}
+END_TEST
+
+struct ending {
+    struct rig *rig;
+    unsigned kind;
+    atomic_bool done;
+};
+
+static void *ending_main(void *argument)
+{
+    struct ending *ending = argument;
+
+    if (ending->kind == 0)
+        REQUIRE_EQ(CALL(aio_file_close(ending->rig->file)), 0);
+    else if (ending->kind == 1)
+        REQUIRE_EQ(CALL(aio_queue_destroy(ending->rig->queue, AIO_QUEUE_DISCARD)), 0);
+    else
+        REQUIRE_EQ(CALL(aio_file_sync(ending->rig->file)), 0);
+    ending->done = true;
+    return NULL;
+}
+
+static void ignore(const struct aio_completion *completion)
+{
+    (void)completion;
+}
+
+/* LD3 */
+START_TEST(closing_costs_no_time_of_the_processor)
+{
+    for (unsigned kind = 0; kind < 3; kind++) {
+        struct rig rig = rig_open(4, 0);
+        struct ending ending = {.rig = &rig, .kind = kind};
+        char *page = pattern_alloc(PAGE, 0, 1);
+        struct aio_op write = op_write(rig.file, page, PAGE, 0);
+        struct aio_op truncate = {.opcode = AIO_OP_TRUNCATE, .file = rig.file};
+        int64_t before_ns;
+        pthread_t thread;
+
+        /* One that runs, and one that waits for it. */
+        fault_hold(rig.fault, FAULT_WRITES);
+        submit_one(rig.queue, &write);
+        truncate.on_complete = ignore;
+        submit_one(rig.queue, &truncate);
+        EVENTUALLY(fault_held(rig.fault) == 1);
+        thread_begin(&thread, ending_main, &ending);
+        sleep_us(50000);
+        before_ns = process_cpu_ns();
+        sleep_us(300000);
+        REQUIRE(process_cpu_ns() - before_ns < 20000000 * (int64_t)slowness());
+        REQUIRE(!ending.done);
+        release_all(&rig);
+        thread_end(thread);
+        if (kind != 0)
+            close_file(rig.file);
+        if (kind != 1)
+            EXPECT(aio_queue_destroy(rig.queue, AIO_QUEUE_DISCARD), 0);
+        free(page);
+    }
+}
+END_TEST
+
+/* How many mappings the process has. */
+static unsigned count_mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    unsigned count = 0;
+    int character;
+
+    REQUIRE(maps != NULL);
+    while ((character = getc(maps)) != EOF)
+        count += character == '\n';
+    fclose(maps);
+    return count;
+}
+
+/* Uses a queue in all the ways that make it hold something, and ends it as told. */
+static void use_and_end(unsigned order)
+{
+    struct aio_queue *queue = open_queue(8, order % 2 == 0 ? 0 : AIO_QUEUE_TIMES);
+    struct aio_file *file = open_direct("file");
+    struct aio_queue *private = aio_file_queue(file);
+    char *bytes = pattern_alloc(PAGE + 1, 0, 1);
+    struct aio_op ops[] = {
+        op_write(file, bytes, PAGE, 0),
+        op_write(file, bytes + 1, PAGE, PAGE),
+        op_write(file, bytes, 100, 2 * PAGE + 7),
+        op_read(file, NULL, 0, 0),
+        op_sync(file),
+    };
+    int eventfd = (int)CALL(aio_queue_eventfd(queue));
+
+    REQUIRE(eventfd >= 0);
+    EXPECT(aio_queue_register(queue, file), 0);
+    ops[0].on_complete = ignore;
+    ops[1].deadline = 1;
+    ops[2].flags = AIO_OP_LINK;
+    EXPECT(aio_queue_submit(queue, ops, COUNT(ops), NULL), COUNT(ops));
+    for (unsigned index = 0; index < 3; index++)
+        ops[index].offset += 8 * PAGE;
+    EXPECT(aio_queue_submit(private, ops, COUNT(ops), NULL), COUNT(ops));
+    if (order / 2 % 2 == 0)
+        close_file(file);
+    /* In flight, done and not taken, with and without a callback: all of it goes. */
+    EXPECT(aio_queue_destroy(queue, AIO_QUEUE_DISCARD), 0);
+    if (order / 2 % 2 != 0)
+        close_file(file);
+    close(eventfd);
+    free(bytes);
+}
+
+/* LD4, UD2; descriptors, threads and AIO rings are counted after every test. */
+START_TEST(an_end_in_any_order_keeps_nothing)
+{
+    unsigned mappings;
+
+    for (unsigned round = 0; round < 4; round++)
+        use_and_end(round);
+    mappings = count_mappings();
+    for (unsigned round = 0; round < 24; round++)
+        use_and_end(round);
+    /* The C library has its own ways with arenas and stacks, and sanitizers theirs. */
+    if (slowness() == 1)
+        ck_assert_msg(count_mappings() < mappings + 16, "%u mappings became %u", mappings,
+                      count_mappings());
+}
+END_TEST
+
+static void count_page(const struct aio_completion *completion)
+{
+    REQUIRE_EQ(completion->result, PAGE);
+    atomic_fetch_add((atomic_uint *)completion->context, 1);
+}
+
+/* LD5 */
+START_TEST(an_interrupted_reaper_goes_on)
+{
+    struct rig rig = rig_open(8, 0);
+    char *page = pattern_alloc(PAGE, 0, 1);
+    struct aio_op write = op_write(rig.file, page, PAGE, 0);
+    atomic_uint called = 0;
+
+    /* With a callback it is the reaper thread that reaps. */
+    write.on_complete = count_page;
+    write.context = &called;
+    for (unsigned round = 1; round <= 10; round++) {
+        fault_hold(rig.fault, FAULT_ALL);
+        for (unsigned index = 0; index < 4; index++) {
+            write.offset = index * PAGE;
+            submit_one(rig.queue, &write);
+        }
+        EVENTUALLY(fault_held(rig.fault) == 4);
+        fault_interrupt_reap(rig.fault, 7);
+        release_all(&rig);
+        EVENTUALLY(called == 4 * round);
+    }
+    EXPECT(aio_queue_drain(rig.queue, NULL), 0);
+    rig_close(&rig);
+    free(page);
+}
+END_TEST
+
+/* LD5: a timer of the process, whose handler no system call is restarted after. */
+START_TEST(signals_of_the_process_lose_nothing)
+{
+    struct aio_queue *queue = open_queue(8, 0);
+    struct aio_file *file = open_direct("file");
+    struct sigaction action = {.sa_handler = on_signal};
+    struct itimerval often = {{0, 500}, {0, 500}};
+    struct itimerval never = {{0, 0}, {0, 0}};
+    char *bytes = pattern_alloc(8 * PAGE, 0, 1);
+    char *found = page_alloc(8 * PAGE);
+    struct aio_op write = op_write(file, bytes, 8 * PAGE, 0);
+    struct aio_op read = op_read(file, found, 8 * PAGE, 0);
+    struct aio_op part = op_write(file, bytes, 100, 9 * PAGE);
+    struct aio_op sync = op_sync(file);
+    atomic_uint called = 0;
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    part.flags = AIO_OP_LINK;
+    for (unsigned round = 1; round <= 100; round++) {
+        struct aio_op page = op_write(file, bytes, PAGE, 0);
+        struct aio_op chain[] = {part, sync};
+        struct aio_completion completions[2];
+
+        REQUIRE_EQ(run_op(queue, &write).result, 8 * PAGE);
+        memset(found, 0, 8 * PAGE);
+        REQUIRE_EQ(run_op(queue, &read).result, 8 * PAGE);
+        pattern_check(found, 8 * PAGE, 0, 1);
+        page.on_complete = count_page;
+        page.context = &called;
+        submit_one(queue, &page);
+        EXPECT(aio_queue_submit(queue, chain, 2, NULL), 2);
+        EXPECT(aio_queue_reap(queue, completions, 2, 2, NULL), 2);
+        REQUIRE(completions[0].error == 0 && completions[1].error == 0);
+        EXPECT(aio_file_pwrite(file, bytes, 8 * PAGE, 0), 8 * PAGE);
+        EXPECT(aio_file_truncate(file, 8 * PAGE), 0);
+        EXPECT(aio_queue_drain(queue, NULL), 0);
+        REQUIRE_EQ(called, round);
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+    close_file(file);
+    close_queue(queue);
+    free(bytes);
+    free(found);
+}
+END_TEST
+
+/* LD7: whatever tells of an operation before its end, it has its memory, id and slot still. */
+START_TEST(memory_is_lent_until_the_final_completion)
+{
+    struct rig rig = rig_open(1, AIO_QUEUE_NONBLOCK);
+    char *page = pattern_alloc(PAGE, 0, 1);
+    struct aio_op write = op_write(rig.file, page, PAGE, 0);
+    struct aio_op nop = op_nop();
+    struct aio_request_info info;
+    struct timespec a_moment = milliseconds(5);
+    struct aio_completion completion;
+    aio_request_id id;
+    int64_t result;
+
+    fault_hold(rig.fault, FAULT_WRITES);
+    write.deadline = 1;
+    write.flags = AIO_OP_WAITED;
+    write.context = &info;
+    id = submit_one(rig.queue, &write);
+    EXPECT(aio_queue_wait_result(rig.queue, id, NULL, &completion), 0);
+    REQUIRE(completion.flags == AIO_COMPLETION_MORE && completion.result == -ETIMEDOUT);
+    EXPECT(aio_queue_wait_result(rig.queue, id, &a_moment, &completion), -ETIMEDOUT);
+    EVENTUALLY(fault_held(rig.fault) == 1);
+    result = CALL(aio_queue_cancel(rig.queue, id));
+    REQUIRE(result == 0 || result == -EBUSY);
+    for (unsigned round = 0; round < 3; round++) {
+        EXPECT(aio_queue_inflight(rig.queue, &info, 1), 1);
+        REQUIRE(info.id == id && info.state == AIO_REQUEST_RUNNING && info.context == &info);
+        EXPECT(aio_queue_submit(rig.queue, &nop, 1, NULL), -EAGAIN);
+        EXPECT(aio_queue_wait(rig.queue, id, &a_moment), -ETIMEDOUT);
+    }
+    release_all(&rig);
+    completion = completion_of(rig.queue, id);
+    REQUIRE(completion.result == PAGE || completion.result == -ECANCELED);
+    EXPECT(aio_queue_wait(rig.queue, id, &no_time), -ESTALE);
+    REQUIRE_EQ(run_op(rig.queue, &nop).result, 0);
+    rig_close(&rig);
+    free(page);
+}
+END_TEST
+
+/* LD8 */
+START_TEST(refused_submits_keep_no_slot)
+{
+    struct rig rig = rig_open(4, AIO_QUEUE_NONBLOCK);
+    struct aio_file_options options = file_options();
+    struct aio_file *strict;
+    struct aio_file *only_read;
+    char *page = pattern_alloc(PAGE, 0, 1);
+    struct aio_op ops[5];
+    struct aio_completion completions[4];
+
+    make_file("other", PAGE, 1);
+    options.unaligned = AIO_UNALIGNED_REJECT;
+    EXPECT(aio_file_open(scratch_path("other"), O_RDWR, 0, &options, &strict), 0);
+    EXPECT(aio_file_open(scratch_path("other"), O_RDONLY, 0, &options, &only_read), 0);
+    for (unsigned round = 0; round < 20; round++) {
+        struct {
+            struct aio_op op;
+            int error;
+        } bad[] = {
+            {op_write(strict, page, 100, 0), -EINVAL},
+            {op_write(strict, page, PAGE, 1), -EINVAL},
+            {op_write(only_read, page, PAGE, 0), -EBADF},
+            {op_read(rig.file, page, PAGE, -1), -EINVAL},
+            {op_read(rig.file, page, PAGE, INT64_MAX), -EINVAL},
+            {{.opcode = 99}, -EINVAL},
+            {{.opcode = AIO_OP_NOP, .flags = 1u << 30}, -EINVAL},
+            {{.opcode = AIO_OP_NOP, .flags = AIO_OP_LINK}, -EINVAL},
+        };
+        size_t which = round % COUNT(bad);
+
+        for (size_t index = 0; index < COUNT(bad); index++)
+            EXPECT(aio_queue_submit(rig.queue, &bad[index].op, 1, NULL), bad[index].error);
+        /* Chains that are too long, or have a bad one. */
+        for (unsigned index = 0; index < 5; index++) {
+            ops[index] = op_nop();
+            ops[index].flags = index < 4 ? AIO_OP_LINK : 0;
+        }
+        EXPECT(aio_queue_submit(rig.queue, ops, 5, NULL), -EINVAL);
+        ops[2].flags = 0;
+        /* What does not fit its file is seen when it starts, so of a chain the first is refused. */
+        if (which < 2) {
+            ops[0] = bad[which].op;
+            ops[0].flags = AIO_OP_LINK;
+        } else {
+            ops[2] = bad[which].op;
+        }
+        EXPECT(aio_queue_submit(rig.queue, ops, 3, NULL), bad[which].error);
+        /* The whole table is there. */
+        for (unsigned index = 0; index < 4; index++)
+            ops[index] = op_write(rig.file, page, PAGE, index * PAGE);
+        fault_hold(rig.fault, FAULT_ALL);
+        EXPECT(aio_queue_submit(rig.queue, ops, 4, NULL), 4);
+        EXPECT(aio_queue_submit(rig.queue, ops, 1, NULL), -EAGAIN);
+        release_all(&rig);
+        EXPECT(aio_queue_reap(rig.queue, completions, 4, 4, NULL), 4);
+    }
+    close_file(strict);
+    close_file(only_read);
+    rig_close(&rig);
+    free(page);
+}
+END_TEST
+
+/* UD1: all but buffers and vectors, in memory that is no more. */
+START_TEST(what_was_submitted_may_go)
+{
+    struct rig rig = rig_open(8, 0);
+    char *page = pattern_alloc(PAGE, 0, 1);
+    struct iovec iov = {page, PAGE};
+    aio_request_id kept[5];
+    struct lent {
+        struct aio_op ops[5];
+        aio_request_id ids[5];
+    } *lent = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    REQUIRE(lent != MAP_FAILED);
+    fault_hold(rig.fault, FAULT_WRITES);
+    fault_refuse(rig.fault, -EAGAIN, 3);
+    lent->ops[0] = op_write(rig.file, page, PAGE, 0);
+    /* Waits for the first; then for each other. */
+    lent->ops[1] = (struct aio_op){.opcode = AIO_OP_TRUNCATE, .file = rig.file, .offset = PAGE};
+    lent->ops[2] = op_vectors(AIO_OP_WRITEV, rig.file, &iov, 1, PAGE);
+    lent->ops[2].flags = AIO_OP_LINK;
+    lent->ops[3] = op_sync(rig.file);
+    lent->ops[3].flags = AIO_OP_LINK | AIO_OP_DRAIN;
+    lent->ops[4] = op_append(rig.file, page, PAGE);
+    for (unsigned index = 0; index < 5; index++)
+        lent->ops[index].deadline = INT64_MAX - 1;
+    EXPECT(aio_queue_submit(rig.queue, lent->ops, 5, lent->ids), 5);
+    memcpy(kept, lent->ids, sizeof(kept));
+    REQUIRE(munmap(lent, PAGE) == 0);
+    sleep_us(20000);
+    release_all(&rig);
+    REQUIRE_EQ(completion_of(rig.queue, kept[0]).result, PAGE);
+    REQUIRE_EQ(completion_of(rig.queue, kept[1]).result, 0);
+    REQUIRE_EQ(completion_of(rig.queue, kept[2]).result, PAGE);
+    REQUIRE_EQ(completion_of(rig.queue, kept[3]).result, 0);
+    REQUIRE_EQ(completion_of(rig.queue, kept[4]).offset, 2 * PAGE);
+    for (unsigned index = 0; index < 3; index++) {
+        char found[PAGE];
+
+        disk_read("file", found, PAGE, index * PAGE);
+        pattern_check(found, PAGE, 0, 1);
+    }
+    rig_close(&rig);
+    free(page);
+}
+END_TEST
+
+/* UD3 */
+START_TEST(registered_files_are_told_apart)
+{
+    enum { KNOWN = 40 };
+    struct aio_queue *queue = open_queue(KNOWN, 0);
+    struct aio_file_options options = file_options();
+    struct aio_file *files[KNOWN];
+    char *bytes = page_alloc(KNOWN * PAGE);
+    struct aio_op reads[KNOWN];
+    struct aio_completion completions[KNOWN];
+
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned index = 0; index < KNOWN; index++) {
+            char name[16];
+
+            /* Later, only every third one comes anew, and has a number that another one had. */
+            if (round > 0 && index % 3 != round % 3)
+                continue;
+            snprintf(name, sizeof(name), "file%u", index);
+            if (round == 0)
+                make_file(name, PAGE, index);
+            EXPECT(aio_file_open(scratch_path(name), O_RDONLY, 0, &options, &files[index]), 0);
+            EXPECT(aio_queue_register(queue, files[index]), 0);
+        }
+        for (unsigned index = 0; index < KNOWN; index++) {
+            reads[index] = op_read(files[index], bytes + (size_t)index * PAGE, PAGE, 0);
+            reads[index].context = &reads[index];
+        }
+        memset(bytes, 0, KNOWN * PAGE);
+        EXPECT(aio_queue_submit(queue, reads, KNOWN, NULL), KNOWN);
+        EXPECT(aio_queue_reap(queue, completions, KNOWN, KNOWN, NULL), KNOWN);
+        for (unsigned index = 0; index < KNOWN; index++) {
+            REQUIRE_EQ(completions[index].result, PAGE);
+            pattern_check(bytes + (size_t)index * PAGE, PAGE, 0, index);
+        }
+        for (unsigned index = KNOWN; index-- > 0;)
+            if (round == 3 || index % 3 == (round + 1) % 3)
+                close_file(files[index]);
+    }
+    close_queue(queue);
+    free(bytes);
+}
+END_TEST
+
+/* UD4 */
+START_TEST(a_time_out_is_gone_with_its_call)
+{
+    struct rig rig = rig_open(4, 0);
+    struct aio_op read = op_read(rig.file, NULL, 0, 0);
+    struct aio_completion completions[4];
+    struct timespec patience = milliseconds(LONG_MS);
+    struct waiting waiting = {.rig = &rig};
+    pthread_t thread;
+
+    fault_hold(rig.fault, FAULT_ALL);
+    waiting.id = submit_one(rig.queue, &read);
+    for (unsigned round = 0; round < 100; round++) {
+        struct timespec short_time = {0, round * 5000};
+
+        EXPECT(aio_queue_wait(rig.queue, waiting.id, &short_time), -ETIMEDOUT);
+        EXPECT(aio_queue_reap(rig.queue, completions, 1, 4, &short_time), 0);
+        EXPECT(aio_queue_drain(rig.queue, &short_time), -ETIMEDOUT);
+    }
+    /* No event, no slot and no end of a wait is left of them. */
+    thread_begin(&thread, waiting_main, &waiting);
+    sleep_us(100000);
+    REQUIRE(!waiting.done);
+    release_all(&rig);
+    thread_end(thread);
+    REQUIRE_EQ(waiting.result, 0);
+    EXPECT(aio_queue_reap(rig.queue, completions, 0, 4, NULL), 0);
+    for (unsigned index = 0; index < 4; index++)
+        submit_one(rig.queue, &read);
+    EXPECT(aio_queue_reap(rig.queue, completions, 4, 4, &patience), 4);
+    for (unsigned index = 0; index < 4; index++)
+        REQUIRE(completions[index].context == NULL && completions[index].result == 0);
+    rig_close(&rig);
+}
+END_TEST
+
+/* UD5 */
+START_TEST(what_a_submit_refused_is_not_started_later)
+{
+    struct rig rig = rig_open(4, 0);
+    char *old = pattern_alloc(PAGE, 0, 1);
+    char *new = pattern_alloc(PAGE, 0, 2);
+    struct aio_op lost = op_write(rig.file, new, PAGE, 0);
+    struct aio_op fine = op_write(rig.file, new, PAGE, PAGE);
+    unsigned steps;
+
+    EXPECT(aio_file_pwrite(rig.file, old, PAGE, 0), PAGE);
+    for (unsigned round = 0; round < 10; round++) {
+        fault_refuse(rig.fault, -ENOMEM, 1);
+        REQUIRE_EQ(run_op(rig.queue, &lost).result, -ENOMEM);
+        steps = fault_steps(rig.fault);
+        REQUIRE_EQ(run_op(rig.queue, &fine).result, PAGE);
+        REQUIRE_EQ(fault_steps(rig.fault), steps + 1);
+    }
+    EXPECT(aio_queue_drain(rig.queue, NULL), 0);
+    disk_check_pattern("file", 0, PAGE, 1);
+    rig_close(&rig);
+    free(old);
+    free(new);
+}
+END_TEST
+
+/* UD7, AD3 */
+START_TEST(destroy_brings_every_callback)
+{
+    char *page = pattern_alloc(PAGE, 0, 1);
+
+    for (unsigned round = 0; round < 5; round++) {
+        struct aio_queue_options options = AIO_QUEUE_OPTIONS_INIT;
+        struct aio_file *file = open_direct("file");
+        struct aio_queue *queue;
+        struct aio_op write = op_write(file, page, PAGE, 0);
+        atomic_uint called = 0;
+
+        options.engine = test_engine;
+        options.workers = 1; /* where it means anything, most of them wait */
+        EXPECT(aio_queue_create(&options, &queue), 0);
+        write.on_complete = count_page;
+        write.context = &called;
+        for (unsigned index = 0; index < 40; index++) {
+            write.offset = index * PAGE;
+            submit_one(queue, &write);
+        }
+        EXPECT(aio_queue_destroy(queue, 0), 0);
+        REQUIRE_EQ(called, 40);
+        close_file(file);
+    }
+    free(page);
+}
+END_TEST
+
+/* AD1 */
+START_TEST(a_batch_taken_in_parts_loses_nothing)
+{
+    struct rig rig = rig_open(64, 0);
+    char *bytes = pattern_alloc(64 * PAGE, 0, 1);
+    struct aio_op ops[64];
+    aio_request_id ids[64];
+
+    for (unsigned limit = 1; limit < 64; limit = limit * 2 + 1) {
+        EXPECT(aio_file_truncate(rig.file, 0), 0);
+        fault_take(rig.fault, limit);
+        fault_refuse(rig.fault, limit % 3 == 0 ? -EAGAIN : -EINTR, 2);
+        for (unsigned index = 0; index < 64; index++)
+            ops[index] = op_write(rig.file, bytes + (size_t)index * PAGE, PAGE, index * PAGE);
+        EXPECT(aio_queue_submit(rig.queue, ops, 64, ids), 64);
+        for (unsigned index = 0; index < 64; index++)
+            REQUIRE_EQ(completion_of(rig.queue, ids[63 - index]).result, PAGE);
+        disk_check_pattern("file", 0, 64 * PAGE, 1);
+    }
+    rig_close(&rig);
+    free(bytes);
+}
+END_TEST
+
+/* AD3, LD9 */
+START_TEST(a_place_that_is_none_is_refused_by_every_form)
+{
+    struct aio_queue *queue = open_queue(4, 0);
+    struct aio_file *file = open_direct("file");
+    char *bytes = pattern_alloc(2 * PAGE, 0, 1);
+    struct iovec iov = {bytes, PAGE};
+    static const int64_t places[] = {-1, INT64_MIN, -(int64_t)PAGE, INT64_MAX,
+                                     INT64_MAX - PAGE + 2};
+
+    EXPECT(aio_file_write(file, bytes, 2 * PAGE), 2 * PAGE);
+    EXPECT(aio_file_seek(file, 0, SEEK_SET), 0);
+    for (size_t index = 0; index < COUNT(places); index++) {
+        int64_t place = places[index];
+        struct aio_op ops[] = {
+            op_read(file, bytes, PAGE, place),
+            op_write(file, bytes, PAGE, place),
+            op_vectors(AIO_OP_READV, file, &iov, 1, place),
+            op_vectors(AIO_OP_WRITEV, file, &iov, 1, place),
+        };
+
+        for (size_t form = 0; form < COUNT(ops); form++) {
+            EXPECT(aio_queue_submit(queue, &ops[form], 1, NULL), -EINVAL);
+            EXPECT(aio_file_execute(file, &ops[form]), -EINVAL);
+        }
+        EXPECT(aio_file_pread(file, bytes, PAGE, place), -EINVAL);
+        EXPECT(aio_file_pwrite(file, bytes, PAGE, place), -EINVAL);
+        EXPECT(aio_file_preadv(file, &iov, 1, place), -EINVAL);
+        EXPECT(aio_file_pwritev(file, &iov, 1, place), -EINVAL);
+    }
+    EXPECT(aio_file_seek(file, 0, SEEK_CUR), 0);
+    REQUIRE_EQ(disk_size("file"), 2 * PAGE);
+    close_file(file);
+    close_queue(queue);
+    free(bytes);
+}
+END_TEST
+
+/* VD4 */
+START_TEST(an_error_in_a_batch_does_not_hide_what_was_taken)
+{
+    struct rig rig = rig_open(8, 0);
+    char *page = pattern_alloc(PAGE, 0, 1);
+
+    /* Bad ones of the caller's at every place; an error and an interruption of the engine's. */
+    for (unsigned bad = 0; bad < 6; bad++) {
+        struct aio_op ops[6];
+        aio_request_id ids[6] = {0};
+        struct aio_completion completions[6];
+
+        for (unsigned index = 0; index < 6; index++)
+            ops[index] = op_write(rig.file, page, PAGE, index * PAGE);
+        ops[bad].opcode = 77;
+        fault_interrupt_submit(rig.fault, 2);
+        fault_take(rig.fault, 2);
+        EXPECT(aio_queue_submit(rig.queue, ops, 6, ids), bad == 0 ? -EINVAL : (int)bad);
+        for (unsigned index = 0; index < 6; index++)
+            REQUIRE_EQ(ids[index] != 0, index < bad);
+        EXPECT(aio_queue_reap(rig.queue, completions, bad, 6, NULL), bad);
+        for (unsigned index = 0; index < bad; index++)
+            REQUIRE_EQ(completions[index].result, PAGE);
+        EXPECT(aio_queue_submit(rig.queue, ops + bad, 6 - bad, NULL), -EINVAL);
+    }
+    EXPECT(aio_queue_submit(rig.queue, NULL, 0, NULL), 0);
+    rig_close(&rig);
+    free(page);
+}
+END_TEST
+
 static Suite *defects_suite(void)
 {
     Suite *suite = suite_create("defects");
@@ -1095,7 +1788,16 @@ static Suite *defects_suite(void)
               appends_do_not_meet, appends_meet_an_end_that_fits_nothing,
               the_append_mode_writes_at_the_end_alone, the_cursor_moves_once_for_each_read,
               a_hundred_files_share_a_few_slots, a_write_inside_does_not_move_the_end,
-              truncate_gets_its_turn_among_writers, a_failed_open_keeps_nothing);
+              truncate_gets_its_turn_among_writers, a_failed_open_keeps_nothing,
+              a_flag_of_open_takes_no_other_away, a_place_that_is_none_is_refused_by_every_form);
+    ADD_TESTS(suite, "submits", refused_submits_keep_no_slot, what_was_submitted_may_go,
+              registered_files_are_told_apart, what_a_submit_refused_is_not_started_later,
+              a_batch_taken_in_parts_loses_nothing,
+              an_error_in_a_batch_does_not_hide_what_was_taken);
+    ADD_TESTS(suite, "ends", closing_costs_no_time_of_the_processor,
+              an_end_in_any_order_keeps_nothing, destroy_brings_every_callback);
+    ADD_TESTS(suite, "waits", an_interrupted_reaper_goes_on, signals_of_the_process_lose_nothing,
+              memory_is_lent_until_the_final_completion, a_time_out_is_gone_with_its_call);
     return suite;
 }
 

@@ -11,6 +11,8 @@
  * one operation at a time, and what they must hold is in memory, to the byte. Everybody may read
  * them, and finds in each sector which it is. What lies behind the pages is appended to, cut,
  * allocated and punched.
+ *
+ * Before that, in tests of their own, the races that this has found.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -105,7 +107,6 @@ struct storm {
 };
 
 struct thread {
-    struct storm *storm;
     unsigned number;
     uint64_t random;
     struct aio_queue *owned; /* or NULL */
@@ -346,12 +347,6 @@ static void chain_free(struct ticket *head, enum ticket_state from)
 }
 
 /* --- operations ----------------------------------------------------------------------------- */
-
-static bool has_vectors(const struct aio_op *op)
-{
-    return op->opcode == AIO_OP_READV || op->opcode == AIO_OP_WRITEV ||
-           op->opcode == AIO_OP_APPENDV;
-}
 
 /* Makes it one with vectors, some of them empty. */
 static void spread(struct ticket *ticket, uint8_t opcode)
@@ -1238,7 +1233,6 @@ static void threads_begin(void)
     for (unsigned number = 0; number < THREADS; number++) {
         struct thread *thread = &threads[number];
 
-        thread->storm = &storm;
         thread->number = number;
         thread->random = mix(number);
         thread->memory = page_alloc(PAGE);
@@ -1314,10 +1308,83 @@ START_TEST(everything_by_chance)
 }
 END_TEST
 
+static void *list_on_and_on(void *argument)
+{
+    struct aio_queue *queue = argument;
+    struct aio_request_info infos[8];
+
+    while (!atomic_load(&storm.stop)) {
+        int64_t count = CALL(aio_queue_inflight(queue, infos, COUNT(infos)));
+
+        for (int64_t index = 0; index < count && index < (int64_t)COUNT(infos); index++)
+            REQUIRE(infos[index].offset % PAGE == 0);
+    }
+    return NULL;
+}
+
+/* A follower gets its place in its file outside the queue's lock: for the thread sanitizer. */
+START_TEST(followers_are_listed_while_they_enter)
+{
+    struct aio_queue *queue = open_queue(8, 0);
+    struct aio_file *file = open_direct("file");
+    char *page = pattern_alloc(PAGE, 0, 1);
+    struct aio_op chain[] = {op_nop(), op_append(file, page, PAGE)};
+    struct aio_completion completions[2];
+    pthread_t thread;
+
+    chain[0].flags = AIO_OP_LINK;
+    storm.stop = false;
+    thread_begin(&thread, list_on_and_on, queue);
+    for (unsigned round = 0; round < 500 / slowness(); round++) {
+        EXPECT(aio_queue_submit(queue, chain, 2, NULL), 2);
+        EXPECT(aio_queue_reap(queue, completions, 2, 2, NULL), 2);
+        REQUIRE_EQ(completions[1].offset, round * PAGE);
+    }
+    storm.stop = true;
+    thread_end(thread);
+    close_file(file);
+    close_queue(queue);
+    free(page);
+}
+END_TEST
+
+/* A buffer full. */
+#define BOUNCED (256 * KIB)
+
+static void *read_bounced(void *argument)
+{
+    char *memory = page_alloc(BOUNCED + PAGE);
+
+    for (unsigned round = 0; round < 400 / slowness(); round++)
+        EXPECT(aio_file_pread(argument, memory + 1, BOUNCED, 0), BOUNCED);
+    pattern_check(memory + 1, BOUNCED, 0, 1);
+    free(memory);
+    return NULL;
+}
+
+/* A thread gets bounce memory from another one, in the moment in which it looks whether to wait:
+ * for the thread sanitizer. */
+START_TEST(bounce_memory_goes_from_thread_to_thread)
+{
+    struct aio_file *file = open_direct("file");
+    char *bytes = pattern_alloc(BOUNCED, 0, 1);
+    pthread_t readers[18]; /* one or two more than there are buffers */
+
+    EXPECT(aio_file_write(file, bytes, BOUNCED), BOUNCED);
+    for (unsigned index = 0; index < COUNT(readers); index++)
+        thread_begin(&readers[index], read_bounced, file);
+    for (unsigned index = 0; index < COUNT(readers); index++)
+        thread_end(readers[index]);
+    close_file(file);
+    free(bytes);
+}
+END_TEST
+
 static Suite *storm_suite(void)
 {
     Suite *suite = suite_create("storm");
-    const TTest *const tests[] = {everything_by_chance};
+    const TTest *const tests[] = {followers_are_listed_while_they_enter,
+                                  bounce_memory_goes_from_thread_to_thread, everything_by_chance};
 
     add_long_tests(suite, "storm", tests, COUNT(tests), 10 + seconds);
     return suite;

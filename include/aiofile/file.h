@@ -137,9 +137,10 @@ struct aio_file_options {
     uint32_t memory_alignment; /* bytes: of memory, a power of two from what the file requires up;
                                   0 means what the file requires */
     uint32_t reserved;         /* 0 */
-    uint64_t submit_limit_ns;  /* when more than one in a hundred submits of the file to an engine
-                                  sleeps longer, its operations go to worker threads for a second,
-                                  then it is tried again. 0 means 1,000,000; UINT64_MAX: never */
+    uint64_t submit_limit_ns;  /* when more than one in a hundred submits of the file to kernel AIO
+                                  or  io_uring sleep longer (for each of a call's transfers), its
+                                  operations go to worker threads for a second, then it is tried
+                                  again. 0 means 1,000,000; UINT64_MAX: never */
 };
 
 #define AIO_FILE_OPTIONS_INIT                                                                      \
