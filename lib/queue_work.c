@@ -129,8 +129,10 @@ static void work_for_owner(struct aio_queue *queue, struct request *request)
     if (!request->pass.came_in) {
         int step = work(queue, request);
 
-        if (step == FILE_STEP_HELD)
+        if (step == FILE_STEP_HELD) {
+            queues_hasten_begin(1);
             return;
+        }
         if (step < 0) {
             transfer_fail(&request->transfer, step);
             step = FILE_STEP_DONE;

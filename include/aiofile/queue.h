@@ -309,11 +309,13 @@ AIO_API unsigned aio_queue_depth(const struct aio_queue *queue);
  *   -EIO ...     a write to a file whose sync failed: see aio_file_clear_error().
  *   -EOWNERDEAD  called in a forked child.
  *   -EPERM       another thread's call on an owned queue.
+ * Errors of the transfer itself, EBADF and EINVAL of the kernel included, arrive as completions.
+ *
  * Of a chain (AIO_OP_LINK) all operations are taken, with their slots, or none: -EINVAL where it
  * does not end in this call, has more than AIO_QUEUE_LINK_MAX operations or more than the queue is
  * deep. Each starts when the one before it has succeeded, that is, moved all that it was asked to;
- * else it ends with -ECANCELED. Errors of the transfer itself, EBADF and EINVAL of the kernel
- * included, arrive as completions.
+ * else it ends with -ECANCELED. What only its file can say of one that starts later (alignment,
+ * with AIO_UNALIGNED_REJECT; a failed sync) is its completion's error.
  *
  * Source: io_submit(2).
  */

@@ -28,7 +28,7 @@
 #define SKIPPED 77
 
 static const char usage[] =
-    "usage: test_differential kaio | sync [option]...\n"
+    "usage: test_differential kaio | uring | threads | sync [option]...\n"
     "  --mode MODE        blocking, submitted, threads, overlap, handles, appends or all "
     "(default)\n"
     "  --seed N           default 1\n"

@@ -38,6 +38,7 @@ struct model_thread {
     void *argument;
     bool timed;
     bool timed_out;
+    int64_t deadline_ns;
     const char *label;
     void *(*body)(void *);
     void *body_argument;
@@ -47,6 +48,7 @@ struct model_thread {
 /* Everything that makes a state, but for the stacks and the registered variables. */
 static struct world {
     struct model_thread threads[THREADS_MAX];
+    int64_t now_ns;
     size_t heap_used;
     _Alignas(64) unsigned char heap[HEAP_SIZE];
 } world;
@@ -108,7 +110,8 @@ static void swap_thread_variables(int thread, bool in)
 
 static size_t state_size(void)
 {
-    size_t size = sizeof(world.threads) + sizeof(world.heap_used) + world.heap_used;
+    size_t size =
+        sizeof(world.threads) + sizeof(world.now_ns) + sizeof(world.heap_used) + world.heap_used;
 
     for (int thread = 0; thread < THREADS_MAX; thread++)
         size += (size_t)(stacks[thread] + STACK_SIZE - stack_pointer(thread));
@@ -134,6 +137,7 @@ static unsigned char *state_save(void)
     unsigned char *copy = malloc(state_size());
     unsigned char *end = put(copy, world.threads, sizeof(world.threads));
 
+    end = put(end, &world.now_ns, sizeof(world.now_ns));
     end = put(end, &world.heap_used, sizeof(world.heap_used));
     end = put(end, world.heap, world.heap_used);
     for (unsigned index = 0; index < variable_count; index++)
@@ -147,6 +151,7 @@ static unsigned char *state_save(void)
 static void state_restore(const unsigned char *copy)
 {
     copy = get(world.threads, copy, sizeof(world.threads));
+    copy = get(&world.now_ns, copy, sizeof(world.now_ns));
     copy = get(&world.heap_used, copy, sizeof(world.heap_used));
     copy = get(world.heap, copy, world.heap_used);
     for (unsigned index = 0; index < variable_count; index++)
@@ -196,13 +201,16 @@ static uint64_t state_hash(void)
 
     for (unsigned index = 0; index < ignored_count; index++)
         memset(ignored[index].memory, 0, ignored[index].size);
+    hash = hash_bytes(hash, &world.now_ns, sizeof(world.now_ns));
     hash = hash_bytes(hash, world.heap, world.heap_used);
     for (unsigned index = 0; index < variable_count; index++)
         hash = hash_bytes(hash, variables[index].memory, variables[index].size);
     for (int thread = 0; thread < THREADS_MAX; thread++) {
         struct model_thread *one = &world.threads[thread];
-        uintptr_t marks[5] = {one->status, (uintptr_t)one->mutex, (uintptr_t)one->cond, one->timed,
-                              one->timed_out};
+        uintptr_t marks[6] = {
+            one->status,          (uintptr_t)one->mutex,
+            (uintptr_t)one->cond, one->timed,
+            one->timed_out,       one->status == SLEEPING ? (uintptr_t)one->deadline_ns : 0};
 
         hash = hash_bytes(hash, marks, sizeof(marks));
         if (one->status == ABSENT || one->status == DONE)
@@ -350,6 +358,7 @@ bool model_cond_wait(struct thread_cond *cond, struct thread_mutex *mutex, int64
     self->cond = cond;
     self->mutex = mutex;
     self->timed = deadline_ns != INT64_MAX;
+    self->deadline_ns = deadline_ns;
     self->timed_out = false;
     self->label = "wake and lock";
     give_way();
@@ -416,6 +425,22 @@ int model_thread_start(void *(*body)(void *), void *argument)
 bool model_thread_done(int thread)
 {
     return world.threads[thread].status == DONE;
+}
+
+int64_t model_now_ns(void)
+{
+    return world.now_ns;
+}
+
+bool model_all_rest(void)
+{
+    for (int thread = 0; thread < THREADS_MAX; thread++) {
+        enum status status = world.threads[thread].status;
+
+        if (status == READY || status == LOCKING)
+            return false;
+    }
+    return true;
 }
 
 static bool join_condition(void *argument)
@@ -509,15 +534,24 @@ void model_ignore(void *memory, size_t size)
 #define CHOICE_TIMEOUT THREADS_MAX
 #define CHOICE_ENVIRONMENT (2 * THREADS_MAX)
 
+/* Behind the environment's: the time leaps. */
+static unsigned choice_time(void)
+{
+    return CHOICE_ENVIRONMENT + scenario->environment.choices;
+}
+
 static bool choice_possible(unsigned choice)
 {
     struct model_thread *one = &world.threads[choice % THREADS_MAX];
 
+    if (choice == choice_time())
+        return world.now_ns < scenario->later && scenario->leaps();
     if (choice >= CHOICE_ENVIRONMENT)
         return scenario->environment.possible(choice - CHOICE_ENVIRONMENT);
     if (choice >= CHOICE_TIMEOUT)
         return one->status == SLEEPING &&
-               ((scenario->time_passes && one->timed) || scenario->wakes_early);
+               ((one->timed && (scenario->time_passes || one->deadline_ns <= world.now_ns)) ||
+                scenario->wakes_early);
     switch (one->status) {
     case READY:
         return true;
@@ -534,10 +568,12 @@ static void choice_take(unsigned choice)
 {
     struct model_thread *one = &world.threads[choice % THREADS_MAX];
 
-    if (choice >= CHOICE_ENVIRONMENT) {
+    if (choice == choice_time()) {
+        world.now_ns = scenario->later;
+    } else if (choice >= CHOICE_ENVIRONMENT) {
         scenario->environment.apply(choice - CHOICE_ENVIRONMENT);
     } else if (choice >= CHOICE_TIMEOUT) {
-        one->timed_out = scenario->time_passes && one->timed;
+        one->timed_out = one->timed && (scenario->time_passes || one->deadline_ns <= world.now_ns);
         one->status = LOCKING;
     } else {
         current = (int)choice;
@@ -562,7 +598,9 @@ static void print_steps(unsigned depth, const char *what)
     for (unsigned index = 1; index <= depth; index++) {
         unsigned choice = levels[index].choice;
 
-        if (choice >= CHOICE_ENVIRONMENT)
+        if (choice == choice_time())
+            printf("  the time leaps\n");
+        else if (choice >= CHOICE_ENVIRONMENT)
             printf("  device     choice %u\n", choice - CHOICE_ENVIRONMENT);
         else if (choice >= CHOICE_TIMEOUT)
             printf("  thread %u   time-out or early wake\n", choice - CHOICE_TIMEOUT);
@@ -596,6 +634,7 @@ static bool begin(void)
         memset(variables[index].memory, 0, variables[index].size);
     for (unsigned index = 0; index < thread_variable_count; index++)
         memset(thread_variables[index].memory, 0, thread_variables[index].size);
+    world.now_ns = 1;
     ignored_count = 0;
     broken = NULL;
     current = -1;
@@ -616,6 +655,12 @@ static void run_check(void)
     scenario->check();
 }
 
+static void run_always(void)
+{
+    if (setjmp(setup_failed) == 0)
+        scenario->always();
+}
+
 /* Takes one choice from the state of a level. Returns the verdict, MODEL_HOLDS to go on; *deeper
  * tells that a new state was reached and put on the next level. */
 static enum model_verdict expand(unsigned depth, unsigned choice, bool quiet, bool *deeper)
@@ -626,6 +671,8 @@ static enum model_verdict expand(unsigned depth, unsigned choice, bool quiet, bo
     next->choice = choice;
     next->label = choice < CHOICE_TIMEOUT ? world.threads[choice].label : "";
     choice_take(choice);
+    if (broken == NULL && scenario->always != NULL)
+        run_always();
     if (broken == NULL && all_done())
         run_check();
     if (broken != NULL) {
@@ -645,7 +692,7 @@ static enum model_verdict expand(unsigned depth, unsigned choice, bool quiet, bo
 
 static enum model_verdict search(bool quiet)
 {
-    unsigned choices = CHOICE_ENVIRONMENT + scenario->environment.choices;
+    unsigned choices = choice_time() + 1;
     unsigned depth = 0;
 
     for (;;) {
@@ -717,7 +764,7 @@ int model_main(const struct model_scenario *scenarios, unsigned count, int argc,
     static const char *const verdicts[] = {"holds", "STUCK", "BROKEN", "TOO LARGE",
                                            "HAS NOT SEEN WHAT IT IS THERE FOR"};
     bool planted = argc > 1 && strcmp(argv[1], "planted") == 0;
-    const char *only = argc > 1 && !planted ? argv[1] : "";
+    const char *only = argc > 2 ? argv[2] : argc > 1 && !planted ? argv[1] : "";
     unsigned found = 0;
     unsigned wrong = 0;
 

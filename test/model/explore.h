@@ -31,7 +31,10 @@ struct model_scenario {
     void (*setup)(void);     /* before any thread runs; takes no steps */
     void (*bodies[4])(void); /* the threads; NULL ends the list */
     void (*check)(void);     /* when all threads are through */
+    void (*always)(void);    /* in every state; or NULL */
     bool time_passes;        /* waits with a deadline may time out at any moment */
+    int64_t later;           /* ns: what the time may leap to from 1, once; 0: it stands still */
+    bool (*leaps)(void);     /* whether it may now */
     bool wakes_early;        /* waits may return at any moment; hides lost wake-ups */
     unsigned must_see;       /* what it is there for: bits that model_saw() has to get */
     struct model_environment environment;
@@ -44,8 +47,8 @@ enum model_verdict { MODEL_HOLDS, MODEL_STUCK, MODEL_BROKEN, MODEL_TOO_LARGE, MO
 enum model_verdict model_explore(const struct model_scenario *scenario, bool quiet,
                                  unsigned long *states);
 
-/* Explores all; the argument "planted" expects that one does not hold, any other one chooses those
- * with it in their names. Returns the exit status. */
+/* Explores all; the argument "planted" expects that one does not hold; any other one, or a second
+ * one, chooses those with it in their names. Returns the exit status. */
 int model_main(const struct model_scenario *scenarios, unsigned count, int argc, char **argv);
 
 /* For the code under test: memory that is part of the state. What is freed is never given out
@@ -68,6 +71,10 @@ void model_wait_until(const char *label, bool (*condition)(void *), void *argume
 
 /* Whether a thread of the scenario is through. */
 bool model_thread_done(int thread);
+
+/* Whether no thread has a step of its own before it: each is through, sleeps, or waits for a
+ * condition. */
+bool model_all_rest(void);
 
 /* Which thread runs, -1 in setup. */
 int model_self(void);
