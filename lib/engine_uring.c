@@ -842,7 +842,8 @@ static int uring_sleep_polled(struct uring *uring, unsigned count, int64_t deadl
         tick_ns = deadline_ns;
     if (uring->inside > 0)
         return uring_sleep(uring, count, tick_ns);
-    return poll(&wake, 1, (int)(URING_TICK_NS / 1000000)) >= 0 ? 0 : -errno;
+    tick_ns -= thread_now_ns();
+    return poll(&wake, 1, tick_ns > 0 ? (int)((tick_ns + 999999) / 1000000) : 0) >= 0 ? 0 : -errno;
 }
 
 static bool uring_is_over(int64_t deadline_ns)
@@ -869,6 +870,10 @@ static int uring_reap(struct engine *engine, struct engine_event *events, unsign
         return (int)taken;
     deadline_ns = thread_deadline_ns(timeout);
     uring_arm_wake(uring);
+    /* Without a poll for wakes it must look for itself. */
+    if (uring->owned && !uring->engine.polled && !uring->wake_armed &&
+        deadline_ns > thread_now_ns() + URING_TICK_NS)
+        deadline_ns = thread_now_ns() + URING_TICK_NS;
     /* The kernel may come back before, an IOPOLL ring's above all. */
     do {
         if (uring->owned && uring->engine.polled)

@@ -847,6 +847,14 @@ static bool needs_worker(const struct aio_file *file, const struct transfer *tra
            (file->direct_granted == AIO_DIRECT_EMULATED && !pass->nowait);
 }
 
+/* A blocking call asks for no pace: it blocks anyway, and in a child the lock may be held by nobody
+ * who is there. */
+static void look_at_pace(struct aio_file *file, struct file_pass *pass)
+{
+    if (pass->patience == PATIENCE_SUBMITTED)
+        pass->pace = (uint8_t)pace_look(&file->pace);
+}
+
 static int go_transfer(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     bool writing = transfer_is_write(transfer);
@@ -869,7 +877,7 @@ static int go_transfer(struct aio_file *file, struct transfer *transfer, struct 
         pass->marked = true;
     }
     count_road(file, transfer, pass);
-    pass->pace = (uint8_t)pace_look(&file->pace);
+    look_at_pace(file, pass);
     return 0;
 }
 
@@ -927,7 +935,7 @@ static int take_short_way(struct aio_file *file, struct transfer *transfer, stru
         return 0;
     }
     count_road(file, transfer, pass);
-    pass->pace = (uint8_t)pace_look(&file->pace);
+    look_at_pace(file, pass);
     return FILE_STEP_ENGINE;
 }
 

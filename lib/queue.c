@@ -139,9 +139,8 @@ bool queues_move_owned(void)
     struct waiter idle = {.kind = WAIT_IDLE};
     bool moved = false;
 
-    /* In a callback all that one waits for comes without the owner. */
-    if (owned_queues == NULL || reaper_in_callback())
-        return false;
+    /* In a callback, too: what a worker did for the owner has its lanes until its mail is read, and
+     * who waits for rest runs no callback. */
     for (struct aio_queue *queue = owned_queues; queue != NULL; queue = queue->next_owned) {
         if (!queue_is_ours(queue) || queue_inflight(queue) == 0)
             continue;
@@ -280,6 +279,8 @@ int aio_queue_create(const struct aio_queue_options *given, struct aio_queue **r
     error = queue_options_read(&options, given);
     if (error == 0)
         error = process_init();
+    if (error == 0 && options.share_workers != NULL && !queue_is_ours(options.share_workers))
+        error = -EOWNERDEAD;
     if (error != 0)
         return error;
     config = engine_config_of(&options);

@@ -210,8 +210,7 @@ int aio_queue_wait_result(struct aio_queue *queue, aio_request_id id,
     deadline_ns = thread_deadline_ns(timeout);
     queue_lock(queue);
     error = wait_locked(queue, id, deadline_ns, completion);
-    queue_unlock(queue);
-    queue_speak(queue);
+    queue_unlock_and_speak(queue);
     return error;
 }
 
@@ -268,8 +267,7 @@ int aio_queue_reap(struct aio_queue *queue, struct aio_completion *completions, 
     event_after_taking(queue);
     if (taken > 0)
         queue_changed(queue);
-    queue_unlock(queue);
-    queue_speak(queue);
+    queue_unlock_and_speak(queue);
     return (int)taken;
 }
 
@@ -306,7 +304,6 @@ int aio_queue_drain(struct aio_queue *queue, const struct timespec *timeout)
     ready = queue_await(queue, &waiter, deadline_ns);
     if (ready && atomic_load_explicit(&queue->checks, memory_order_relaxed))
         end_checks(queue, waiter.sequence);
-    queue_unlock(queue);
-    queue_speak(queue);
+    queue_unlock_and_speak(queue);
     return ready ? 0 : -ETIMEDOUT;
 }

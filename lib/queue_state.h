@@ -116,6 +116,17 @@ static inline void queue_unlock(struct aio_queue *queue)
         thread_mutex_unlock(&queue->lock);
 }
 
+/* Drops the lock and says what was found of checked handles, in a call of the program's. The queue
+ * is not touched any more then: who waited may have been let out by its end. */
+static inline void queue_unlock_and_speak(struct aio_queue *queue)
+{
+    bool checks = atomic_load_explicit(&queue->checks, memory_order_relaxed);
+
+    queue_unlock(queue);
+    if (checks)
+        check_speak();
+}
+
 /* Says what was found of checked handles. No lock held, in a call of the program's. */
 static inline void queue_speak(struct aio_queue *queue)
 {
@@ -190,7 +201,14 @@ static inline bool queue_engine_has_work(const struct aio_queue *queue)
 /* Whether an owner that sleeps by its eventfd has to make a call. */
 static inline bool queue_owner_is_due(const struct aio_queue *queue)
 {
-    return queue->owned && (queue_callbacks_due(queue) || queue->table.entering.count > 0);
+    const struct request_table *table = &queue->table;
+
+    if (!queue->owned)
+        return false;
+    /* What the engine refused nobody sends again, and what is polled for nobody finds, but the
+     * owner. */
+    return queue_callbacks_due(queue) || table->entering.count > 0 || table->ready.count > 0 ||
+           (queue->engine->polled && table->running > 0);
 }
 
 /* --- queue.c, for every room ----------------------------------------------------------------- */

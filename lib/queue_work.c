@@ -114,9 +114,9 @@ static void leave_in_mail(struct aio_queue *queue, struct request *request)
     thread_mutex_lock(&queue->mail_lock);
     request->mail = atomic_load_explicit(&queue->mail, memory_order_relaxed);
     atomic_store_explicit(&queue->mail, request, memory_order_release);
-    if (queue->mail_sleeping_for > 0)
-        queue->engine->ops->wake(queue->engine, queue->mail_sleeping_for);
-    queue->mail_sleeping_for = 0;
+    if (queue->mail_sleeping_for > 0 &&
+        queue->engine->ops->wake(queue->engine, queue->mail_sleeping_for) == 0)
+        queue->mail_sleeping_for = 0;
     if (queue->event_fd >= 0)
         queue_event_raise(queue->event_fd);
     thread_mutex_unlock(&queue->mail_lock);

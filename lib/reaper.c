@@ -339,6 +339,7 @@ static int reap_asleep_owned(struct aio_queue *queue, struct engine_event *event
 {
     const struct request_table *table = &queue->table;
     bool workers = table->inflight > table->running + table->ready.count + table->entering.count;
+    static const struct timespec tick = {0, REAPER_TICK_NS};
     int count;
 
     /* A wake is one event, whatever is slept for. */
@@ -346,6 +347,9 @@ static int reap_asleep_owned(struct aio_queue *queue, struct engine_event *event
         min = 1;
     if (workers && !owner_may_sleep(queue, min))
         return 0;
+    /* A worker's wake may be refused: then the owner finds its mail at the next tick. */
+    if (workers && (limit == NULL || limit->tv_sec > 0 || limit->tv_nsec > REAPER_TICK_NS))
+        limit = &tick;
     count = queue->engine->ops->reap(queue->engine, events, min, QUEUE_BATCH, limit);
     if (workers)
         owner_may_sleep(queue, 0);
@@ -451,6 +455,7 @@ static void await_notices(struct aio_queue *queue)
         while (reap_once(queue, 0, 0, &queue->stats.reaped_by_waiter))
             continue;
     queue_check_deadlines(queue, now_ns);
+    queue_changed(queue);
 }
 
 /* What the owner waits for is in the engine, with workers, or in callbacks that are its own. */
@@ -461,8 +466,10 @@ static bool await_owned(struct aio_queue *queue, struct waiter *waiter, int64_t 
     for (;;) {
         if (queue_has_mail(queue))
             queue_take_mail(queue);
-        while (queue->table.entering.count > 0)
+        while (queue->table.entering.count > 0) {
             queue_start_followers(queue);
+            queue_changed(queue);
+        }
         if (queue->table.heap_count > 0)
             await_notices(queue);
         while (waiter->calls && queue_callbacks_due(queue))

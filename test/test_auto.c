@@ -6,7 +6,7 @@
  *
  * Sandboxes and limits are for ever: check runs each test in a process of its own.
  */
-#include "engine.h"
+#include "engine_bench.h"
 
 #include <fcntl.h>
 #include <libaio.h>
@@ -181,6 +181,36 @@ static int create_auto(unsigned depth, struct sentences *sentences, struct aio_q
     return (int)CALL(aio_queue_create(&options, &queue[0]));
 }
 
+/* A queue for which there was one sentence. */
+static struct aio_queue *open_with_sentence(unsigned depth, struct sentences *sentences)
+{
+    struct aio_queue *queue;
+
+    REQUIRE_EQ(create_auto(depth, sentences, &queue), 0);
+    REQUIRE_EQ(sentences->count, 1);
+    return queue;
+}
+
+/* What a probe says: an error, and a reason that begins so; or that it works, and no more. */
+static void expect_probe(enum aio_engine engine, int error, const char *start)
+{
+    char reason[512] = "x";
+
+    EXPECT(aio_engine_probe(engine, reason, sizeof(reason)), error);
+    ck_assert_msg(strncmp(reason, start, strlen(start)) == 0, "\"%s\"", reason);
+    REQUIRE(error != 0 || reason[0] == '\0');
+}
+
+/* Works with a queue, through a file that has it, and is done with it. */
+static void work_and_close(struct aio_queue *queue, struct sentences *sentences)
+{
+    struct aio_file *file = open_auto(queue, sentences);
+
+    work(queue, file);
+    close_file(file);
+    close_queue(queue);
+}
+
 /* With a queue of its own, and with a file that makes one. */
 static void expect_work(enum aio_engine expected)
 {
@@ -190,10 +220,7 @@ static void expect_work(enum aio_engine expected)
 
     REQUIRE_EQ(create_auto(8, &sentences, &queue), 0);
     REQUIRE_EQ(engine_of(queue), expected);
-    file = open_auto(queue, &sentences);
-    work(queue, file);
-    close_file(file);
-    close_queue(queue);
+    work_and_close(queue, &sentences);
     sentences.count = 0;
     file = open_auto(NULL, &sentences);
     queue = aio_file_queue(file);
@@ -224,10 +251,8 @@ static bool uring_is_built(void)
 START_TEST(nothing_is_refused)
 {
     struct sentences sentences = {0};
-    struct aio_queue *queue;
+    struct aio_queue *queue = open_with_sentence(4, &sentences);
 
-    REQUIRE_EQ(create_auto(4, &sentences, &queue), 0);
-    REQUIRE_EQ(sentences.count, 1);
     EXPECT_SENTENCE(&sentences, 0, AIO_LOG_INFO, "engine auto: using kaio, the first choice");
     close_queue(queue);
     expect_work(AIO_ENGINE_KAIO);
@@ -243,20 +268,15 @@ START_TEST(kernel_aio_is_refused)
     const enum aio_engine next = uring_works() ? AIO_ENGINE_URING : AIO_ENGINE_THREADS;
     struct sentences sentences = {0};
     struct aio_queue *queue;
-    char reason[512] = "x";
 
     REQUIRE_EQ(refuse_calls(calls, 1, error), 0);
-    REQUIRE_EQ(create_auto(4, &sentences, &queue), 0);
-    REQUIRE_EQ(sentences.count, 1);
+    queue = open_with_sentence(4, &sentences);
     EXPECT_SENTENCE(&sentences, 0, AIO_LOG_WARNING, "engine auto: using ", engine_name(next),
                     ", as kaio was refused with ", strerrorname_np(error), " (");
     close_queue(queue);
-    EXPECT(aio_engine_probe(AIO_ENGINE_KAIO, reason, sizeof(reason)), -error);
-    REQUIRE(strncmp(reason, "kaio: ", 6) == 0);
-    EXPECT(aio_engine_probe(next, reason, sizeof(reason)), 0);
-    ck_assert_str_eq(reason, "");
-    EXPECT(aio_engine_probe(AIO_ENGINE_AUTO, reason, sizeof(reason)), 0);
-    ck_assert_str_eq(reason, "");
+    expect_probe(AIO_ENGINE_KAIO, -error, "kaio: ");
+    expect_probe(next, 0, "");
+    expect_probe(AIO_ENGINE_AUTO, 0, "");
     expect_work(next);
 }
 END_TEST
@@ -270,22 +290,20 @@ START_TEST(io_uring_is_refused_too)
     char reason[512] = "x";
 
     REQUIRE_EQ(refuse_calls(calls, 2, error), 0);
-    REQUIRE_EQ(create_auto(4, &sentences, &queue), 0);
-    REQUIRE_EQ(sentences.count, 1);
+    queue = open_with_sentence(4, &sentences);
     EXPECT_SENTENCE(&sentences, 0, AIO_LOG_WARNING,
                     "engine auto: using threads, as kaio was refused with ", strerrorname_np(error),
                     " (");
     if (uring_is_built()) {
         EXPECT_SENTENCE(&sentences, 0, AIO_LOG_WARNING, ", uring with ");
-        EXPECT(aio_engine_probe(AIO_ENGINE_URING, reason, sizeof(reason)), -error);
-        REQUIRE(strncmp(reason, "uring: ", 7) == 0);
+        expect_probe(AIO_ENGINE_URING, -error, "uring: ");
     } else {
         printf("Not tried: io_uring that a sandbox refuses; this was built without it.\n");
         EXPECT(aio_engine_probe(AIO_ENGINE_URING, reason, sizeof(reason)), -EOPNOTSUPP);
         REQUIRE(strstr(reason, "liburing-dev") != NULL);
     }
     close_queue(queue);
-    EXPECT(aio_engine_probe(AIO_ENGINE_AUTO, reason, sizeof(reason)), 0);
+    expect_probe(AIO_ENGINE_AUTO, 0, "");
     expect_work(AIO_ENGINE_THREADS);
 }
 END_TEST
@@ -298,17 +316,14 @@ static int without_threads(void *argument)
     struct sentences sentences = {0};
     struct aio_queue *queue;
     struct aio_file *file;
-    char reason[512];
 
     (void)argument;
     REQUIRE_EQ(refuse_calls(calls, COUNT(calls), EPERM), 0);
-    REQUIRE_EQ(create_auto(4, &sentences, &queue), 0);
-    REQUIRE_EQ(sentences.count, 1);
+    queue = open_with_sentence(4, &sentences);
     EXPECT_SENTENCE(&sentences, 0, AIO_LOG_WARNING,
                     "engine auto: using sync, as kaio was refused with EPERM (",
                     "threads with EPERM", "clone");
-    EXPECT(aio_engine_probe(AIO_ENGINE_THREADS, reason, sizeof(reason)), -EPERM);
-    REQUIRE(strncmp(reason, "threads: ", 9) == 0);
+    expect_probe(AIO_ENGINE_THREADS, -EPERM, "threads: ");
     EXPECT(aio_queue_submit(queue, &nop, 1, NULL), -EPERM);
     file = open_auto(queue, &sentences);
     work_blocking(file);
@@ -329,14 +344,12 @@ START_TEST(other_errors_come_through)
     static const int calls[] = {SYS_io_setup};
     struct sentences sentences = {0};
     struct aio_queue *queue = NULL;
-    char reason[512] = "";
 
     REQUIRE_EQ(refuse_calls(calls, 1, EFAULT), 0);
     REQUIRE_EQ(create_auto(4, &sentences, &queue), -EFAULT);
     REQUIRE(queue == NULL && sentences.count == 1);
     EXPECT_SENTENCE(&sentences, 0, AIO_LOG_ERROR, "engine auto: kaio was refused with EFAULT (");
-    EXPECT(aio_engine_probe(AIO_ENGINE_AUTO, reason, sizeof(reason)), -EFAULT);
-    REQUIRE(strncmp(reason, "engine auto: kaio was ", 22) == 0);
+    expect_probe(AIO_ENGINE_AUTO, -EFAULT, "engine auto: kaio was ");
 }
 END_TEST
 
@@ -422,6 +435,7 @@ static bool try_shrinking(int line, struct sentences *sentences)
         REQUIRE_EQ(engine->depth, granted);
     } else if (undisturbed) {
         REQUIRE_EQ(error, -EAGAIN);
+        REQUIRE(engine == NULL);
     }
     if (error == 0)
         engine->ops->destroy(engine);
@@ -465,7 +479,6 @@ START_TEST(a_smaller_queue_works)
     struct pressure pressure = {.count = 0};
     struct sentences sentences = {0};
     struct aio_queue *queue = NULL;
-    struct aio_file *file;
 
     EVENTUALLY(pressure_take(&pressure, 40) && create_auto(0, &sentences, &queue) == 0 &&
                engine_of(queue) == AIO_ENGINE_KAIO && aio_queue_depth(queue) == 32);
@@ -473,10 +486,7 @@ START_TEST(a_smaller_queue_works)
     REQUIRE_EQ(sentences.count, 2);
     EXPECT_SENTENCE(&sentences, 0, AIO_LOG_WARNING, "kaio: depth 32 instead of the 64 asked for");
     EXPECT_SENTENCE(&sentences, 1, AIO_LOG_INFO, "using kaio");
-    file = open_auto(queue, &sentences);
-    work(queue, file);
-    close_file(file);
-    close_queue(queue);
+    work_and_close(queue, &sentences);
 }
 END_TEST
 
@@ -488,7 +498,6 @@ START_TEST(the_next_engine_when_nothing_is_left)
     struct pressure pressure = {.count = 0};
     struct sentences sentences = {0};
     struct aio_queue *queue = NULL;
-    struct aio_file *file;
     char reason[512];
 
     EVENTUALLY(pressure_take(&pressure, 0));
@@ -506,29 +515,12 @@ START_TEST(the_next_engine_when_nothing_is_left)
     REQUIRE_EQ(aio_queue_depth(queue), 64);
     expect_work(next);
     pressure_release(&pressure);
-    file = open_auto(queue, &sentences);
-    work(queue, file);
-    close_file(file);
-    close_queue(queue);
+    work_and_close(queue, &sentences);
     expect_work(AIO_ENGINE_KAIO);
 }
 END_TEST
 
 /* --- limits of the process ------------------------------------------------------------------ */
-
-/* So many descriptors are left from now on. Returns the limit as it was. */
-static struct rlimit leave_descriptors(unsigned count)
-{
-    struct rlimit before;
-    struct rlimit little;
-    int free_fd = dup(0);
-
-    REQUIRE(free_fd >= 0 && close(free_fd) == 0);
-    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
-    little = (struct rlimit){(rlim_t)free_fd + count, before.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &little) == 0);
-    return before;
-}
 
 START_TEST(without_descriptors_there_are_threads)
 {
@@ -554,10 +546,7 @@ START_TEST(without_descriptors_there_are_threads)
     EXPECT_SENTENCE(&sentences, 0, AIO_LOG_WARNING,
                     "engine auto: using threads, as kaio was refused with EMFILE (");
     REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
-    file = open_auto(queue, &sentences);
-    work(queue, file);
-    close_file(file);
-    close_queue(queue);
+    work_and_close(queue, &sentences);
     expect_work(AIO_ENGINE_KAIO);
 }
 END_TEST

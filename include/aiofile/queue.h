@@ -15,9 +15,9 @@
  *
  * Threads: every call may come from any thread, at any time, on one queue, except that
  * aio_queue_destroy() must be the last. (Of an owned queue, AIO_QUEUE_OWNED, only from the thread
- * that created it; any other one gets -EPERM.) None may come from a signal handler, and a thread
- * must not be cancelled (pthread_cancel(3)) inside one. In a forked child every call on a queue of
- * the parent returns -EOWNERDEAD and touches nothing.
+ * that created it; any other one gets -EPERM from every call.) None may come from a signal handler,
+ * and a thread must not be cancelled (pthread_cancel(3)) inside one. In a forked child every call
+ * on a queue of the parent returns -EOWNERDEAD and touches nothing.
  *
  * An owned queue has no thread of its own and takes no lock on the way of an aligned transfer: all
  * that it does it does inside its owner's calls. Remainders of partial transfers are sent, links
@@ -249,6 +249,7 @@ struct aio_queue_options {
  *                fs.aio-max-nr, ask for less depth, or share a queue. Of AIO_ENGINE_THREADS: no
  *                thread could be started (RLIMIT_NPROC).
  *   -EPERM       io_uring is switched off (kernel.io_uring_disabled), or a sandbox forbids it.
+ *   -EOWNERDEAD  share_workers is a queue of the parent, in a forked child.
  *   -ENOSYS      the kernel (before 5.8, or without CONFIG_AIO) or a sandbox has no kernel AIO:
  *                use another engine.
  *   -ENOMEM, -EMFILE, -ENFILE
@@ -411,7 +412,8 @@ AIO_API int aio_queue_drain(struct aio_queue *queue, const struct timespec *time
  * Gives a descriptor for poll(2) and epoll(7) that is readable while results wait that
  * aio_queue_reap() can take, notices included. The queue raises and lowers it by itself; to read it
  * is allowed, before a reap: what is left after that raises it again. Of an owned queue it is
- * readable, too, when a call is due that moves the queue on: call aio_queue_reap() with min 0.
+ * readable, too, when a call is due that moves the queue on (with AIO_QUEUE_IOPOLL: while anything
+ * runs): call aio_queue_reap() with min 0.
  *
  * The descriptor is a duplicate, the caller's to close. From the first call on the reaper thread
  * reaps at once, also while nobody waits.
