@@ -356,6 +356,11 @@ void queue_notice_completion(const struct aio_queue *queue, const struct request
  * held back. The job of request.pass. */
 void queue_work(struct worker_job *job);
 
+/* While deadlines run, the reaper thread gives what it would submit (remainders, followers) to a
+ * worker to submit: it must not stand in a submit that blocks. Holder only, lock held. Returns
+ * false where that is not so, and the holder is to launch it. */
+bool queue_hand_over(struct aio_queue *queue, struct request *request);
+
 /* The owner's part in what workers left for it. Returns whether there was anything. */
 bool queue_take_mail(struct aio_queue *queue);
 

@@ -176,6 +176,7 @@ static int fill_slot(struct aio_queue *queue, struct request *request, const str
     request->waited = (op->flags & AIO_OP_WAITED) != 0;
     request->claimed = false;
     request->unentered = false;
+    request->refused = false;
     request->offloaded = false;
     request->by_worker = false;
     request->first_ns = 0;
@@ -188,7 +189,8 @@ static int fill_slot(struct aio_queue *queue, struct request *request, const str
     }
     error = file_op_begin(op, &request->transfer, &request->pass);
     request->pass.job.run = queue_work;
-    if (error == 0 && op->opcode != AIO_OP_NOP && request->pass.wants_workers)
+    if (error == 0 && op->opcode != AIO_OP_NOP &&
+        (request->pass.wants_workers || op->deadline != 0))
         error = need_workers(queue);
     else
         return error;
@@ -496,6 +498,12 @@ void queue_start_followers(struct aio_queue *queue)
 
         request->unentered = false;
         held += request->step == FILE_STEP_HELD;
+        if (request->step == FILE_STEP_ENGINE) {
+            request->published = true;
+            request->offset = request->transfer.offset;
+            if (queue_hand_over(queue, request))
+                continue;
+        }
         if (queue_place(queue, request))
             batch[running++] = request;
     }

@@ -186,6 +186,37 @@ bool queue_take_mail(struct aio_queue *queue)
     return first != NULL;
 }
 
+/* --- submits for the reaper thread ----------------------------------------------------------- */
+
+static void queue_launch_work(struct worker_job *job)
+{
+    struct request *request = request_of(job);
+    struct aio_queue *queue = request->queue;
+
+    begin_work(queue, request);
+    job->run = queue_work;
+    queue_lock(queue);
+    request_set_state(&queue->table, request, REQUEST_RUNNING);
+    queue_unlock(queue);
+    queue_launch(queue, &request, 1, true);
+    end_work(queue);
+}
+
+bool queue_hand_over(struct aio_queue *queue, struct request *request)
+{
+    /* An engine that refuses does not block; by turns with a worker it would be asked without end.
+     */
+    if (request->refused || !queue->engine->ops->may_block)
+        return false;
+    if (queue->owned || queue->token.holder != NULL || queue->table.heap_count == 0 ||
+        !atomic_load_explicit(&queue->uses_workers, memory_order_relaxed))
+        return false;
+    request_set_state(&queue->table, request, REQUEST_WORKING);
+    request->pass.job.run = queue_launch_work;
+    workers_submit(&request->pass.job);
+    return true;
+}
+
 /* --- the job -------------------------------------------------------------------------------- */
 
 void queue_work(struct worker_job *job)

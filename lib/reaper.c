@@ -272,6 +272,7 @@ static void take_event(struct aio_queue *queue, const struct engine_event *event
     } else {
         queue->stats.retries++;
     }
+    request->refused = event->result < 0;
     request_set_state(table, request, REQUEST_READY);
     request_list_push(table, &table->ready, request);
 }
@@ -287,10 +288,13 @@ static void launch_ready(struct aio_queue *queue)
         unsigned count = 0;
 
         while (left > 0 && count < QUEUE_BATCH && table->ready.count > 0) {
-            batch[count] = request_list_pop(table, &table->ready);
-            request_set_state(table, batch[count], REQUEST_RUNNING);
-            count++;
+            struct request *request = request_list_pop(table, &table->ready);
+
             left--;
+            if (queue_hand_over(queue, request))
+                continue;
+            request_set_state(table, request, REQUEST_RUNNING);
+            batch[count++] = request;
         }
         queue_unlock(queue);
         queue_launch(queue, batch, count, true);
@@ -339,7 +343,7 @@ static int reap_asleep_owned(struct aio_queue *queue, struct engine_event *event
 {
     const struct request_table *table = &queue->table;
     bool workers = table->inflight > table->running + table->ready.count + table->entering.count;
-    static const struct timespec tick = {0, REAPER_TICK_NS};
+    static const struct timespec second = {1, 0};
     int count;
 
     /* A wake is one event, whatever is slept for. */
@@ -347,9 +351,9 @@ static int reap_asleep_owned(struct aio_queue *queue, struct engine_event *event
         min = 1;
     if (workers && !owner_may_sleep(queue, min))
         return 0;
-    /* A worker's wake may be refused: then the owner finds its mail at the next tick. */
-    if (workers && (limit == NULL || limit->tv_sec > 0 || limit->tv_nsec > REAPER_TICK_NS))
-        limit = &tick;
+    /* A worker's wake may be refused (no memory): then the owner finds its mail a second later. */
+    if (workers && (limit == NULL || limit->tv_sec > 0))
+        limit = &second;
     count = queue->engine->ops->reap(queue->engine, events, min, QUEUE_BATCH, limit);
     if (workers)
         owner_may_sleep(queue, 0);
@@ -538,6 +542,7 @@ static void launch_refused(struct aio_queue *queue, struct request **requests, u
             transfer_fail(&requests[index]->transfer, -EAGAIN);
             queue_finish(queue, requests[index]);
         } else {
+            requests[index]->refused = true;
             request_set_state(table, requests[index], REQUEST_READY);
             request_list_push(table, &table->ready, requests[index]);
             queue->stats.retries++;

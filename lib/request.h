@@ -95,6 +95,7 @@ struct request {
     bool published; /* its submit is through with it: until then no worker touches it */
     bool resumed;   /* it came in before it was published: who publishes it hands it on */
     bool held;      /* its file had no room for it when it was submitted */
+    bool refused;   /* the engine had no room for it when it was asked last */
     bool offloaded; /* a worker has it, as the submits of its file block */
     bool by_worker; /* a worker executed it, or a step of it */
     bool unentered; /* a follower that has not entered its file: LINKED, or on list entering */
