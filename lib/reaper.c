@@ -343,7 +343,6 @@ static int reap_asleep_owned(struct aio_queue *queue, struct engine_event *event
 {
     const struct request_table *table = &queue->table;
     bool workers = table->inflight > table->running + table->ready.count + table->entering.count;
-    static const struct timespec second = {1, 0};
     int count;
 
     /* A wake is one event, whatever is slept for. */
@@ -351,9 +350,6 @@ static int reap_asleep_owned(struct aio_queue *queue, struct engine_event *event
         min = 1;
     if (workers && !owner_may_sleep(queue, min))
         return 0;
-    /* A worker's wake may be refused (no memory): then the owner finds its mail a second later. */
-    if (workers && (limit == NULL || limit->tv_sec > 0))
-        limit = &second;
     count = queue->engine->ops->reap(queue->engine, events, min, QUEUE_BATCH, limit);
     if (workers)
         owner_may_sleep(queue, 0);
