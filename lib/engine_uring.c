@@ -891,7 +891,9 @@ static int uring_reap(struct engine *engine, struct engine_event *events, unsign
 
 /* --- cancelling ----------------------------------------------------------------------------- */
 
-/* Where a worker is at a transfer, the kernel tells the worker and looks once more; if it finds the
+/* It waits for nothing but the ring's mutex, which another thread's submit may have for a moment.
+ *
+ * Where a worker is at a transfer, the kernel tells the worker and looks once more; if it finds the
  * transfer gone then, it says 0, though the transfer may just have come to its end: in that rare
  * case the event says what really happened. */
 static int uring_cancel(struct engine *engine, uint32_t tag)

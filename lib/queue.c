@@ -322,7 +322,7 @@ static void request_describe(const struct aio_queue *queue, const struct request
     }
     if (info->state == AIO_REQUEST_DONE)
         info->done = request->transfer.result > 0 ? (uint64_t)request->transfer.result : 0;
-    info->len = request->transfer.total;
+    info->len = request->length;
     info->age_ns = (uint64_t)(now_ns - request->submitted_ns);
     info->context = request->context;
 }

@@ -298,6 +298,7 @@ static void publish(struct aio_queue *queue, struct request *request, int64_t no
 {
     request->submitted_ns = now_ns;
     request->sequence = ++queue->sequence;
+    request->length = request->transfer.total;
     request->transfer.io.tag = request_index(&queue->table, request);
     if (request->on_complete != NULL)
         queue->callbacks_inflight++;

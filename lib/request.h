@@ -83,6 +83,7 @@ struct request {
     int64_t first_ns;     /* when it got the first; 0: not yet. With AIO_QUEUE_TIMES, as is: */
     int64_t done_ns;      /* when it had its result */
     int64_t offset;       /* bytes: of the transfer as far as it was known then */
+    uint64_t length;      /* bytes, likewise */
     struct request_link links[REQUEST_LINKS]; /* in the lists that hold it, and its notice */
     int64_t deadline_ns;                      /* CLOCK_MONOTONIC, while its notice is SET */
     uint32_t heap_place;                      /* of the deadline, likewise */
