@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/ioprio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
