@@ -466,12 +466,12 @@ START_TEST(results_come_without_a_call)
 }
 END_TEST
 
-enum { SUBMITTERS = 4, EACH = 2500, PAGES = 64 };
+enum { SUBMITTERS = 4, EACH = 2500, PAGES = EACH };
 
 struct submitter {
     struct aio_queue *queue;
     struct aio_file *file;
-    char *pages; /* more than there are slots */
+    char *pages; /* one for each: a late read may be passed by any number of others */
     pthread_t thread;
 };
 
