@@ -11,6 +11,7 @@
  */
 #include "file_check.h"
 
+#include <assert.h>
 #include <linux/falloc.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -404,6 +405,8 @@ static void describe_memory(struct check_entry *entry, const struct aio_op *op)
     if (entry->effect == EFFECT_SPACE)
         return;
     if (has_vectors(op->opcode)) {
+        /* What has no vectors has no effect either. */
+        assert(entry->copy != NULL);
         memcpy(entry->copy, op->iov, op->len * sizeof(*op->iov));
         entry->array = op->iov;
         entry->vectors = entry->copy;

@@ -1199,6 +1199,9 @@ int file_enter_blocking(struct aio_file *file, struct transfer *transfer, struct
             grow_and_begin(file, transfer, pass);
         step = enter(file, transfer, pass);
     }
+    pass->gate.wakeup = NULL;
+    pass->bounce.wakeup = NULL;
+    pass->follower.wakeup = NULL;
     thread_cond_destroy(&wakeup);
     if (step < 0)
         give_up(file, transfer, pass);

@@ -14,6 +14,7 @@
  * slot, which nobody needs who is in. Draining syncs wait for followers submitted before them, and
  * do so before they are in anybody's way (followers.h).
  */
+#include <assert.h>
 #include <errno.h>
 
 #include "file_ops.h"
@@ -430,6 +431,7 @@ static int submit_batch(struct aio_queue *queue, const struct aio_op *ops, unsig
         reserve_slots(queue, slots, (unsigned)need, count < QUEUE_BATCH ? count : QUEUE_BATCH);
     if (reserved < 0)
         return reserved;
+    assert(reserved > 0 && slots[0] != NULL);
     filled = fill_slots(queue, slots, (unsigned)reserved, ops, count, &error);
     *refused = error != 0;
     if (filled == 0 && slots[0]->state == REQUEST_KEPT) {

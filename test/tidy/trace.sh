@@ -19,6 +19,7 @@ fi
 built=$(awk '/Provider: aiofile/ { ours = 1 } /Provider:/ && !/aiofile/ { ours = 0 }
     ours && /Name:/ { name = $2 } ours && /Arguments:/ { print name ":" NF - 1 }' \
     <<<"$notes" | sort -u)
+# shellcheck disable=SC2016 # the backticks are those of the document
 explained=$(sed -n 's/^| `\([a-z]*\)` | \([^|]*\) |.*/\1:\2/p' "$root/doc/trace.md" |
     awk -F: '{ print $1 ":" split($2, arguments, ",") }' | sort -u)
 if [[ $built != "$explained" ]]; then
