@@ -26,7 +26,7 @@ struct engine_io {
     int fd;
     uint32_t tag;      /* given back in the event; < depth of the engine */
     int32_t rw_flags;  /* RWF_* of preadv2(2) */
-    uint16_t priority; /* of ioprio_set(2), of reads and writes; 0: the thread's */
+    uint32_t priority; /* of ioprio_set(2), of reads and writes; 0: the thread's */
     union {
         void *buf;
         const struct iovec *iov;

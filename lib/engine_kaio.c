@@ -217,6 +217,8 @@ static int kaio_create(const struct engine_config *config, struct engine **resul
         free(kaio);
         return error;
     }
+    for (uint32_t tag = 0; tag < kaio->engine.depth; tag++)
+        kaio->iocbs[tag].data = (void *)(uintptr_t)tag;
     /* The iocbs beyond that are never touched, and the struct must not move: the wake's iocb
      * points into it. */
     if (kaio->engine.depth < config->depth)
@@ -237,38 +239,43 @@ static void kaio_destroy(struct engine *engine)
 /* IOCB_FLAG_IOPRIO of <linux/aio_abi.h>, which cannot be had together with <libaio.h>. */
 #define KAIO_FLAG_IOPRIO (1u << 1)
 
-/* Fills every field: the kernel checks those that an opcode does not use. */
-static int kaio_prepare(struct iocb *iocb, const struct engine_io *io)
-{
-    static const signed char commands[] = {
-        [AIO_OP_NOP] = -1,
-        [AIO_OP_READ] = IO_CMD_PREAD,
-        [AIO_OP_WRITE] = IO_CMD_PWRITE,
-        [AIO_OP_READV] = IO_CMD_PREADV,
-        [AIO_OP_WRITEV] = IO_CMD_PWRITEV,
-        [AIO_OP_APPEND] = -1,
-        [AIO_OP_APPENDV] = -1,
-        [AIO_OP_SYNC] = IO_CMD_FSYNC,
-        [AIO_OP_DATASYNC] = IO_CMD_FDSYNC,
-    };
+/* By opcode; -1: not an engine's. */
+static const signed char kaio_commands[] = {
+    [AIO_OP_NOP] = -1,
+    [AIO_OP_READ] = IO_CMD_PREAD,
+    [AIO_OP_WRITE] = IO_CMD_PWRITE,
+    [AIO_OP_READV] = IO_CMD_PREADV,
+    [AIO_OP_WRITEV] = IO_CMD_PWRITEV,
+    [AIO_OP_APPEND] = -1,
+    [AIO_OP_APPENDV] = -1,
+    [AIO_OP_SYNC] = IO_CMD_FSYNC,
+    [AIO_OP_DATASYNC] = IO_CMD_FDSYNC,
+};
 
-    if (io->opcode >= sizeof(commands) || commands[io->opcode] < 0)
-        return -EINVAL;
-    memset(iocb, 0, sizeof(*iocb));
-    iocb->data = (void *)(uintptr_t)io->tag;
-    iocb->aio_lio_opcode = commands[io->opcode];
+/* Fills every field but data: the kernel checks those that an opcode does not use. */
+static inline void kaio_prepare_move(struct iocb *iocb, const struct engine_io *io)
+{
+    iocb->aio_lio_opcode = kaio_commands[io->opcode];
     iocb->aio_fildes = io->fd;
-    if (io->opcode == AIO_OP_SYNC || io->opcode == AIO_OP_DATASYNC)
-        return 0;
     /* RWF flags work only here: in aio_flags the kernel ignores them. */
     iocb->aio_rw_flags = io->rw_flags;
-    if (io->priority != 0) {
-        iocb->u.c.flags = KAIO_FLAG_IOPRIO;
-        iocb->aio_reqprio = (short)io->priority;
-    }
+    iocb->aio_reqprio = (short)io->priority;
     iocb->u.c.buf = io->buf;
     iocb->u.c.nbytes = io->len;
     iocb->u.c.offset = io->offset;
+    iocb->u.c.flags = 0;
+    iocb->u.c.resfd = 0;
+    if (io->priority != 0)
+        iocb->u.c.flags = KAIO_FLAG_IOPRIO;
+}
+
+/* The same for what moves nothing. */
+static int kaio_prepare_other(struct iocb *iocb, const struct engine_io *io)
+{
+    if (io->opcode != AIO_OP_SYNC && io->opcode != AIO_OP_DATASYNC)
+        return -EINVAL;
+    *iocb = (struct iocb){
+        .data = iocb->data, .aio_lio_opcode = kaio_commands[io->opcode], .aio_fildes = io->fd};
     return 0;
 }
 
@@ -276,20 +283,23 @@ static int kaio_submit(struct engine *engine, struct engine_io *const *ios, unsi
 {
     struct kaio *kaio = kaio_of(engine);
     struct iocb *batch[KAIO_BATCH];
-    unsigned prepared = 0;
+    unsigned prepared;
 
     if (count > KAIO_BATCH)
         count = KAIO_BATCH;
-    while (prepared < count) {
-        struct iocb *iocb = &kaio->iocbs[ios[prepared]->tag];
+    for (prepared = 0; prepared < count; prepared++) {
+        const struct engine_io *io = ios[prepared];
+        struct iocb *iocb = &kaio->iocbs[io->tag];
 
-        if (kaio_prepare(iocb, ios[prepared]) < 0)
+        if (io->opcode >= AIO_OP_READ && io->opcode <= AIO_OP_WRITEV)
+            kaio_prepare_move(iocb, io);
+        else if (kaio_prepare_other(iocb, io) < 0)
             break;
-        if (kaio->notify_fd >= 0)
-            io_set_eventfd(iocb, kaio->notify_fd);
         SANITIZER_ORDER_SUBMIT(iocb);
-        batch[prepared++] = iocb;
+        batch[prepared] = iocb;
     }
+    for (unsigned index = 0; kaio->notify_fd >= 0 && index < prepared; index++)
+        io_set_eventfd(batch[index], kaio->notify_fd);
     if (prepared == 0)
         return -EINVAL;
     return io_submit(kaio->context, prepared, batch);

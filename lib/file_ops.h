@@ -88,6 +88,30 @@ enum file_step {
     FILE_STEP_DONE, /* the transfer has its result */
 };
 
+/*
+ * The short way. A read that is direct as it is, and asks for no option, has nothing of its file
+ * but that it is kept open. That is most of what storage engines submit; it has no pass, and is
+ * dealt with by the batch.
+ */
+struct plain_file {
+    int fd;
+    /* What offsets and lengths, and addresses, have none of: what is not aligned, or too large. */
+    uint64_t range_bits;
+    uint64_t memory_bits;
+};
+
+/* Whether reads of a file can go the short way now. No lock held, as for the next. */
+bool file_op_is_plain(struct aio_file *file, struct plain_file *plain);
+
+/* Counts so many reads that do as in flight. */
+void file_op_begin_plain(struct aio_file *file, unsigned count);
+
+/* What the rest of such a read, if it is short, has to be aligned to: bytes. */
+uint32_t file_op_plain_grain(const struct aio_file *file);
+
+/* Whether the results of such reads are what the kernel said. The queue's lock may be held. */
+bool file_op_ends_plain(const struct aio_file *file);
+
 /* Checks an operation that is to be submitted, fills transfer and pass, counts it as in flight.
  * Returns 0, or a negated errno with nothing changed. No lock held. */
 int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct file_pass *pass);
@@ -136,8 +160,8 @@ bool file_op_withdraw(struct aio_file *file, struct file_pass *pass);
  * be held; does not block. */
 void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
 
-/* The file may go: nothing of the operation touches it any more. The queue's lock may be held;
+/* The file may go: nothing of so many operations touches it any more. The queue's lock may be held;
  * does not block. */
-void file_op_forget(struct aio_file *file);
+void file_op_forget(struct aio_file *file, unsigned count);
 
 #endif

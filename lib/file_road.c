@@ -1262,6 +1262,33 @@ int file_run(struct aio_file *file, const struct aio_op *op, struct transfer *tr
 
 /* --- submitted operations ------------------------------------------------------------------- */
 
+bool file_op_is_plain(struct aio_file *file, struct plain_file *plain)
+{
+    const uint64_t too_large = UINT64_C(3) << 62; /* offset + length is no more than INT64_MAX */
+
+    plain->fd = file->fd;
+    plain->range_bits = (file->alignment.read - 1) | too_large;
+    plain->memory_bits = file->alignment.memory - 1;
+    return file->readable && !file->check.on && file_reads_plainly(file, 0, file->alignment.read) &&
+           pace_look(&file->pace) == PACE_FREE && !file_is_inherited(file);
+}
+
+uint32_t file_op_plain_grain(const struct aio_file *file)
+{
+    return file->alignment.read;
+}
+
+void file_op_begin_plain(struct aio_file *file, unsigned count)
+{
+    inflight_add(&file->inflight, count);
+    stats_add(stats_cell(&file->stats), STATS_DIRECT_READS, count);
+}
+
+bool file_op_ends_plain(const struct aio_file *file)
+{
+    return atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed) < 0;
+}
+
 int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct file_pass *pass)
 {
     struct aio_file *file = op->file;
@@ -1272,7 +1299,7 @@ int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct fil
     error = file_prepare(file, op, transfer, pass);
     if (error != 0)
         return error;
-    inflight_add(&file->inflight);
+    inflight_add(&file->inflight, 1);
     if (file->check.on)
         file_check_begin(file, op, transfer, pass);
     return 0;
@@ -1301,7 +1328,7 @@ int file_op_enter(struct aio_file *file, struct transfer *transfer, struct file_
 
 void file_op_keep(struct aio_file *file)
 {
-    inflight_add(&file->inflight);
+    inflight_add(&file->inflight, 1);
 }
 
 void file_op_submitted(struct aio_file *file, int64_t elapsed_ns, bool slept)
@@ -1366,7 +1393,7 @@ int file_op_work(struct aio_file *file, const struct engine_ops *ops, struct eng
     return FILE_STEP_DONE;
 }
 
-void file_op_forget(struct aio_file *file)
+void file_op_forget(struct aio_file *file, unsigned count)
 {
-    inflight_remove(&file->inflight);
+    inflight_remove(&file->inflight, count);
 }

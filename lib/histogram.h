@@ -21,16 +21,23 @@ static inline unsigned histogram_bucket(uint64_t duration_ns)
     return bucket < AIO_HISTOGRAM_BUCKETS ? bucket : AIO_HISTOGRAM_BUCKETS - 1;
 }
 
-/* A clock read by two threads may seem to go backward: that counts as no time. */
-static inline void histogram_add(struct aio_histogram *histogram, int64_t duration_ns)
+/* So many of the same duration. A clock read by two threads may seem to go backward: that counts as
+ * no time. */
+static inline void histogram_add_many(struct aio_histogram *histogram, int64_t duration_ns,
+                                      uint64_t count)
 {
     uint64_t duration = duration_ns > 0 ? (uint64_t)duration_ns : 0;
 
-    histogram->count++;
-    histogram->total_ns += duration;
+    histogram->count += count;
+    histogram->total_ns += duration * count;
     if (duration > histogram->max_ns)
         histogram->max_ns = duration;
-    histogram->buckets[histogram_bucket(duration)]++;
+    histogram->buckets[histogram_bucket(duration)] += count;
+}
+
+static inline void histogram_add(struct aio_histogram *histogram, int64_t duration_ns)
+{
+    histogram_add_many(histogram, duration_ns, 1);
 }
 
 #endif

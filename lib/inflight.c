@@ -25,21 +25,22 @@ void inflight_destroy(struct inflight *inflight)
     thread_mutex_destroy(&inflight->lock);
 }
 
-void inflight_add(struct inflight *inflight)
+void inflight_add(struct inflight *inflight, unsigned count)
 {
-    atomic_fetch_add_explicit(&inflight->word, INFLIGHT_ONE, memory_order_relaxed);
+    atomic_fetch_add_explicit(&inflight->word, count * INFLIGHT_ONE, memory_order_relaxed);
 }
 
-void inflight_remove(struct inflight *inflight)
+void inflight_remove(struct inflight *inflight, unsigned count)
 {
     uint64_t word = atomic_load_explicit(&inflight->word, memory_order_relaxed);
 
     while ((word & INFLIGHT_SLEEPER) == 0)
-        if (atomic_compare_exchange_weak_explicit(&inflight->word, &word, word - INFLIGHT_ONE,
-                                                  memory_order_release, memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&inflight->word, &word,
+                                                  word - count * INFLIGHT_ONE, memory_order_release,
+                                                  memory_order_relaxed))
             return;
     thread_mutex_lock(&inflight->lock);
-    atomic_fetch_sub_explicit(&inflight->word, INFLIGHT_ONE, memory_order_release);
+    atomic_fetch_sub_explicit(&inflight->word, count * INFLIGHT_ONE, memory_order_release);
     thread_cond_signal(&inflight->changed);
     thread_mutex_unlock(&inflight->lock);
 }

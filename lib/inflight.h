@@ -23,9 +23,9 @@ struct inflight {
 void inflight_init(struct inflight *inflight);
 void inflight_destroy(struct inflight *inflight);
 
-/* One comes and goes. Neither waits. */
-void inflight_add(struct inflight *inflight);
-void inflight_remove(struct inflight *inflight);
+/* So many come and go. Neither waits. */
+void inflight_add(struct inflight *inflight, unsigned count);
+void inflight_remove(struct inflight *inflight, unsigned count);
 
 unsigned inflight_count(const struct inflight *inflight);
 

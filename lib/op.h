@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <aiofile/queue.h>
 
@@ -26,6 +27,32 @@ static inline int op_check(const struct aio_op *op)
     if (unusual != 0 || op->opcode > AIO_OP_ALLOCATE || (op->flags != 0 && op->on_complete != NULL))
         return op_refuse(op);
     return 0;
+}
+
+/* Eight bytes of an operation, for who wants to know of several fields whether they are zero. */
+static inline uint64_t op_bytes(const void *fields)
+{
+    uint64_t bytes;
+
+    memcpy(&bytes, fields, sizeof(bytes));
+    return bytes;
+}
+
+/* Whether it is a read into one buffer, with no option but WAITED, whose offset and length have
+ * none of some bits and whose memory none of others: one comparison for all that. */
+static inline bool op_is_plain_read(const struct aio_op *op, uint64_t range_bits,
+                                    uint64_t memory_bits)
+{
+    static const struct aio_op plain = {.opcode = AIO_OP_READ};
+    static const struct aio_op allowed = {.flags = AIO_OP_WAITED};
+    uint64_t unusual =
+        ((op_bytes(op) & ~op_bytes(&allowed)) ^ op_bytes(&plain)) | op_bytes(&op->priority) |
+        op->deadline | op->reserved2[0] | op->reserved2[1] | op->reserved2[2] |
+        (((uint64_t)op->offset | op->len) & range_bits) | ((uintptr_t)op->buf & memory_bits) |
+        /* Neither is 0: the number before that has all bits. */
+        ((((uintptr_t)op->buf - 1) | (op->len - 1)) >> 63);
+
+    return unusual == 0 && (op->on_complete == NULL || op->flags == 0);
 }
 
 #endif

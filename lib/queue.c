@@ -207,6 +207,8 @@ int queue_create_on(struct engine *engine, const struct aio_queue_options *optio
         free(queue);
         return error;
     }
+    for (uint32_t index = 0; index < queue->table.depth; index++)
+        queue->table.requests[index].queue = queue;
     queue->epoch = process_epoch();
     queue->engine = engine;
     queue->flags = options->flags;
@@ -301,12 +303,12 @@ unsigned aio_queue_depth(const struct aio_queue *queue)
 
 /* --- looking -------------------------------------------------------------------------------- */
 
-static void request_describe(const struct aio_queue *queue, const struct request *request,
-                             int64_t now_ns, struct aio_request_info *info)
+static void request_describe(const struct request *request, int64_t now_ns,
+                             struct aio_request_info *info)
 {
     memset(info, 0, sizeof(*info));
     info->size = sizeof(*info);
-    info->id = request_id(&queue->table, request);
+    info->id = request->id;
     info->opcode = request->transfer.opcode;
     info->state = AIO_REQUEST_DONE;
     if (request->state == REQUEST_READY || request->state == REQUEST_LINKED ||
@@ -316,13 +318,18 @@ static void request_describe(const struct aio_queue *queue, const struct request
         info->state = AIO_REQUEST_RUNNING;
     /* A worker's transfer is not to be looked at, nor one that is entering its file. */
     info->offset = request->offset;
-    if (request->state != REQUEST_WORKING && request->published) {
+    if (request->state != REQUEST_WORKING && request->published && !request->plain) {
         info->offset = request->transfer.offset;
         info->done = request->transfer.done;
     }
     if (info->state == AIO_REQUEST_DONE)
         info->done = request->transfer.result > 0 ? (uint64_t)request->transfer.result : 0;
     info->len = request->length;
+    if (request->plain) {
+        info->opcode = request->transfer.io.opcode;
+        info->offset = request->transfer.io.offset;
+        info->len = request->transfer.io.len;
+    }
     info->age_ns = (uint64_t)(now_ns - request->submitted_ns);
     info->context = request->context;
 }
@@ -361,14 +368,14 @@ int aio_queue_inflight(struct aio_queue *queue, struct aio_request_info *infos, 
         return error;
     queue_lock(queue);
     /* By the clock that was read at the submit: the coarse one is behind. */
-    now_ns = queue->times ? thread_now_ns() : thread_now_coarse_ns();
+    now_ns = thread_now_ns();
     for (uint32_t index = 0; index < queue->table.depth; index++) {
         const struct request *request = &queue->table.requests[index];
         struct aio_request_info info;
 
-        if (request_find(&queue->table, request_id(&queue->table, request)) == NULL)
+        if (request_find(&queue->table, request->id) == NULL)
             continue;
-        request_describe(queue, request, now_ns, &info);
+        request_describe(request, now_ns, &info);
         info_insert(queue, infos, count, max, &info);
         count++;
     }
@@ -389,7 +396,7 @@ int aio_queue_stats(struct aio_queue *queue, struct aio_queue_stats *result)
     queue_lock(queue);
     stats = queue->stats;
     stats.inflight = queue_inflight(queue);
-    stats.held = queue->table.depth - queue->table.free.count - queue->reserved;
+    stats.held = queue->table.depth - queue->table.free_count - queue->reserved;
     queue_unlock(queue);
     stats.size = sizeof(stats);
     stats.engine = queue->engine->ops->id;
@@ -445,7 +452,7 @@ static int settle(struct aio_queue *queue, unsigned flags)
     queue_await(queue, &drain, DEADLINE_NEVER);
     if (!queue->owned)
         queue_await(queue, &alone, DEADLINE_NEVER);
-    if (queue->table.free.count < queue->table.depth && (flags & AIO_QUEUE_DISCARD) == 0)
+    if (queue->table.free_count < queue->table.depth && (flags & AIO_QUEUE_DISCARD) == 0)
         error = -EBUSY;
     queue->closing = error == 0;
     queue_unlock(queue);

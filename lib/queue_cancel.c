@@ -22,7 +22,7 @@ static int end_cancelled(struct aio_queue *queue, struct request *request)
 
 static int cancel_linked(struct aio_queue *queue, struct request *request)
 {
-    queue->table.requests[request->leader].follower = REQUEST_NONE;
+    request->leader->follower = NULL;
     return end_cancelled(queue, request);
 }
 
@@ -33,7 +33,7 @@ static int cancel_ready(struct aio_queue *queue, struct request *request)
 
     if (!request->published)
         return -EBUSY;
-    request_list_remove(table, request->unentered ? &table->entering : &table->ready, request);
+    request_list_remove(request->unentered ? &table->entering : &table->ready, request);
     return end_cancelled(queue, request);
 }
 
@@ -48,7 +48,7 @@ static int cancel_working(struct aio_queue *queue, struct request *request)
 
 static int cancel_running(struct aio_queue *queue, const struct request *request)
 {
-    int error = queue->engine->ops->cancel(queue->engine, request_index(&queue->table, request));
+    int error = queue->engine->ops->cancel(queue->engine, request_index(request));
 
     /* Not there: its event waits to be reaped, or a thread is about to submit it. */
     return error == -EALREADY ? -EBUSY : error;

@@ -49,9 +49,9 @@ void queue_check_deadlines(struct aio_queue *queue, int64_t now_ns)
         request_deadline_clear(table, request);
         request->notice = NOTICE_DUE;
         queue->stats.notices++;
-        TRACE2(notice, queue, request_id(table, request));
+        TRACE2(notice, queue, request->id);
         if (list != NULL)
-            request_list_push(table, list, request);
+            request_notice_push(list, request);
         queue->results_new |= list == &table->notices;
     }
 }
@@ -63,15 +63,14 @@ void queue_drop_notice(struct aio_queue *queue, struct request *request)
     if (request->notice == NOTICE_SET)
         request_deadline_clear(&queue->table, request);
     else if (request->notice == NOTICE_DUE && list != NULL)
-        request_list_remove(&queue->table, list, request);
+        request_notice_remove(list, request);
     request->notice = NOTICE_NONE;
 }
 
-void queue_notice_completion(const struct aio_queue *queue, const struct request *request,
-                             struct aio_completion *completion)
+void queue_notice_completion(const struct request *request, struct aio_completion *completion)
 {
     memset(completion, 0, sizeof(*completion));
-    completion->id = request_id(&queue->table, request);
+    completion->id = request->id;
     completion->result = -ETIMEDOUT;
     completion->offset = request->offset;
     completion->context = request->context;

@@ -25,20 +25,20 @@ static int admit_waiter(const struct aio_queue *queue)
 static inline void take_result(struct aio_queue *queue, struct request *request,
                                struct aio_completion *completion)
 {
-    queue_completion(queue, request, completion);
-    if (request->pass.check != NULL)
+    queue_completion(request, completion);
+    if (!request->plain && request->pass.check != NULL)
         check_end(&request->pass.check);
     if (queue->times)
         histogram_add(&queue->stats.untaken, thread_now_ns() - request->done_ns);
     request_retire_id(request);
-    request_set_state(&queue->table, request, REQUEST_FREE);
-    request_list_push(&queue->table, &queue->table.free, request);
+    request_change_state(&queue->table, request, REQUEST_DONE, REQUEST_FREE);
+    request_free_push(&queue->table, request);
 }
 
 static void take_notice(struct aio_queue *queue, struct request *request,
                         struct aio_completion *completion)
 {
-    queue_notice_completion(queue, request, completion);
+    queue_notice_completion(request, completion);
     queue_drop_notice(queue, request);
 }
 
@@ -53,12 +53,10 @@ static void event_before_look(struct aio_queue *queue)
 }
 
 /* After results were taken: the eventfd is up as long as there are more, whoever read it. */
-static void event_after_taking(struct aio_queue *queue)
+static void event_follow(struct aio_queue *queue)
 {
     struct waiter idle = {.kind = WAIT_IDLE};
 
-    if (queue->event_fd < 0)
-        return;
     /* Lowered by the caller's read(2) or by ours, it tells nothing of what the engine has by now.
      */
     if (queue->owned)
@@ -70,6 +68,12 @@ static void event_after_taking(struct aio_queue *queue)
         queue_event_raise(queue->event_fd);
     else if (!queue->owned)
         queue_event_lower(queue->event_fd);
+}
+
+static inline void event_after_taking(struct aio_queue *queue)
+{
+    if (queue->event_fd >= 0)
+        event_follow(queue);
 }
 
 static int event_create(struct aio_queue *queue)
@@ -167,7 +171,7 @@ static void take_by_id(struct aio_queue *queue, struct request *request,
         return;
     }
     if (!request->waited && !request->claimed)
-        request_list_remove(&queue->table, &queue->table.done, request);
+        request_list_remove(&queue->table.done, request);
     request->claimed = false;
     take_result(queue, request, completion);
 }
@@ -231,9 +235,9 @@ static unsigned take_results(struct aio_queue *queue, struct aio_completion *com
     unsigned taken = 0;
 
     while (taken < max && table->notices.count > 0)
-        take_notice(queue, &table->requests[table->notices.first], &completions[taken++]);
+        take_notice(queue, table->notices.first, &completions[taken++]);
     while (taken < max && table->done.count > 0)
-        take_result(queue, request_list_pop(table, &table->done), &completions[taken++]);
+        take_result(queue, request_list_pop(&table->done), &completions[taken++]);
     return taken;
 }
 
@@ -253,6 +257,8 @@ int aio_queue_reap(struct aio_queue *queue, struct aio_completion *completions, 
     if (error != 0)
         return error;
     deadline_ns = min > 0 ? thread_deadline_ns(timeout) : 0;
+    waiter.out = completions;
+    waiter.out_end = completions + max;
     queue_lock(queue);
     waiter.calls = queue->owned;
     if (waiter.calls && waiter.min == 0) /* to run callbacks */
@@ -263,7 +269,7 @@ int aio_queue_reap(struct aio_queue *queue, struct aio_completion *completions, 
             event_before_look(queue);
         queue_await(queue, &waiter, deadline_ns);
     }
-    taken = take_results(queue, completions, max);
+    taken = waiter.taken + take_results(queue, waiter.out, max - waiter.taken);
     event_after_taking(queue);
     if (taken > 0)
         queue_changed(queue);
@@ -280,7 +286,7 @@ static void end_checks(struct aio_queue *queue, uint64_t sequence)
     for (uint32_t index = 0; index < queue->table.depth; index++) {
         struct request *request = &queue->table.requests[index];
 
-        if (request->state == REQUEST_DONE && request->sequence <= sequence)
+        if (request->state == REQUEST_DONE && !request->plain && request->sequence <= sequence)
             check_end(&request->pass.check);
     }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * queue_state.h - the queue as its rooms see it: queue.c (life and looking), queue_submit.c (in),
- * queue_results.c (out), reaper.c (completions), queue_notice.c (deadlines), queue_cancel.c,
- * queue_work.c (the workers' part).
+ * queue_state.h - the queue as its rooms see it: queue.c (life and looking), queue_submit.c and
+ * queue_plain.c (in), queue_results.c (out), reaper.c (completions), queue_notice.c (deadlines),
+ * queue_cancel.c, queue_work.c (the workers' part).
  *
  * An owned queue (AIO_QUEUE_OWNED) has one thread, in whose calls all of it happens: no reaper
  * thread, and nobody to be locked out. Only workers have to do with it too: they leave what they
@@ -157,7 +157,7 @@ static inline uint32_t queue_results(const struct aio_queue *queue)
 /* Whether a submit can have the slots that its waiter asks for. */
 static inline bool queue_slots_free(const struct aio_queue *queue, const struct waiter *waiter)
 {
-    return queue->table.free.count >= waiter->min &&
+    return queue->table.free_count >= waiter->min &&
            (queue->chain_turn == NULL || queue->chain_turn == waiter);
 }
 
@@ -255,6 +255,16 @@ bool queue_await(struct aio_queue *queue, struct waiter *waiter, int64_t deadlin
  * the ready list. Lock not held. retry: this is not the first time. */
 void queue_launch(struct aio_queue *queue, struct request **requests, unsigned count, bool retry);
 
+/* The same for the transfers of requests that began then. */
+void queue_launch_begun(struct aio_queue *queue, struct engine_io **ios, unsigned count,
+                        int64_t begun_ns, bool retry);
+
+/* The request of a transfer. */
+static inline struct request *queue_request_of(struct engine_io *io)
+{
+    return (struct request *)((char *)io - offsetof(struct request, transfer.io));
+}
+
 /* A request has its result: to its callback, or into DONE; those linked to it go on, or end with
  * it. Lock held. Whoever calls it goes on to queue_interrupt(), unless it is the holder, and
  * queue_changed(). */
@@ -290,8 +300,17 @@ static inline void queue_begin_step(struct request *request, int64_t now_ns)
 }
 
 /* Writes the completion of a request that has its result. */
-void queue_completion(const struct aio_queue *queue, const struct request *request,
-                      struct aio_completion *completion);
+static inline void queue_completion(const struct request *request,
+                                    struct aio_completion *completion)
+{
+    *completion = (struct aio_completion){
+        .id = request->id,
+        .result = request->transfer.result,
+        .offset = request->transfer.offset,
+        .context = request->context,
+        .error = request->transfer.error,
+    };
+}
 
 /* What queue_changed() does where anybody might have to be told. */
 void queue_tell(struct aio_queue *queue);
@@ -323,6 +342,11 @@ bool queue_place(struct aio_queue *queue, struct request *request);
  * it as such. Whoever has it calls it, with no lock held. */
 bool queue_offload(struct aio_queue *queue, struct request *request);
 
+/* The short way of operations that are all plain reads (file_ops.h), up to QUEUE_BATCH of them.
+ * Returns how many were submitted; 0 where they have to take the long way. ids may be NULL. */
+int queue_submit_plain(struct aio_queue *queue, const struct aio_op *ops, unsigned count,
+                       aio_request_id *ids);
+
 /* Lets followers whose turn has come into their files; some, if they are many. Lock held, dropped
  * meanwhile. Holder only. */
 void queue_start_followers(struct aio_queue *queue);
@@ -347,8 +371,7 @@ void queue_check_deadlines(struct aio_queue *queue, int64_t now_ns);
 void queue_drop_notice(struct aio_queue *queue, struct request *request);
 
 /* Writes the completion of a notice. */
-void queue_notice_completion(const struct aio_queue *queue, const struct request *request,
-                             struct aio_completion *completion);
+void queue_notice_completion(const struct request *request, struct aio_completion *completion);
 
 /* --- queue_work.c --------------------------------------------------------------------------- */
 

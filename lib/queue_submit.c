@@ -66,9 +66,7 @@ static int await_slots(struct aio_queue *queue, struct waiter *waiter)
 
 static void reserve(struct aio_queue *queue, struct request *request)
 {
-    request_set_state(&queue->table, request, REQUEST_READY);
-    request->published = false;
-    request->resumed = false;
+    request_change_state(&queue->table, request, REQUEST_FREE, REQUEST_READY);
     request->sequence = SEQUENCE_NONE;
 }
 
@@ -88,8 +86,8 @@ static int reserve_slots(struct aio_queue *queue, struct request **slots, unsign
     error = reaper_start(queue);
     if (error == 0)
         error = await_slots(queue, &waiter);
-    while (error == 0 && reserved < count && queue->table.free.count > 0) {
-        slots[reserved] = request_list_pop(&queue->table, &queue->table.free);
+    while (error == 0 && reserved < count && queue->table.free_count > 0) {
+        slots[reserved] = request_free_pop(&queue->table);
         reserve(queue, slots[reserved++]);
     }
     queue->reserved += reserved;
@@ -132,7 +130,7 @@ bool queue_offload(struct aio_queue *queue, struct request *request)
 static void start_check(struct aio_queue *queue, struct request *request)
 {
     atomic_store_explicit(&queue->checks, true, memory_order_relaxed);
-    check_start(request->pass.check, request_id(&queue->table, request));
+    check_start(request->pass.check, request->id);
 }
 
 /* Brings an operation in as far as that goes. No lock held. Returns 0 with request->step set, or a
@@ -170,19 +168,11 @@ static int fill_slot(struct aio_queue *queue, struct request *request, const str
 
     if (error != 0)
         return error;
-    request->queue = queue;
+    request_clear(request);
     request->file = op->file;
     request->on_complete = op->on_complete;
     request->context = op->context;
     request->waited = (op->flags & AIO_OP_WAITED) != 0;
-    request->claimed = false;
-    request->unentered = false;
-    request->refused = false;
-    request->offloaded = false;
-    request->by_worker = false;
-    request->first_ns = 0;
-    request->follower = REQUEST_NONE;
-    request->notice = NOTICE_NONE;
     request->deadline_ns = (int64_t)op->deadline;
     if (op->file == NULL && op->opcode == AIO_OP_NOP) {
         transfer_init(&request->transfer, AIO_OP_NOP, -1, 0);
@@ -197,7 +187,7 @@ static int fill_slot(struct aio_queue *queue, struct request *request, const str
         return error;
     if (error != 0) {
         check_drop(&request->pass.check);
-        file_op_forget(op->file);
+        file_op_forget(op->file, 1);
     }
     return error;
 }
@@ -211,7 +201,7 @@ static void empty_slot(struct request *request)
     file_op_end(request->file, &request->transfer, &request->pass);
     if (request->pass.check != NULL)
         check_drop(&request->pass.check);
-    file_op_forget(request->file);
+    file_op_forget(request->file, 1);
 }
 
 static int fill_and_enter(struct aio_queue *queue, struct request *request, const struct aio_op *op)
@@ -227,23 +217,23 @@ static int fill_and_enter(struct aio_queue *queue, struct request *request, cons
 }
 
 /* Makes the one a follower of the other. */
-static void link_slots(struct aio_queue *queue, struct request *leader, struct request *follower)
+static void link_slots(struct request *leader, struct request *follower)
 {
-    leader->follower = request_index(&queue->table, follower);
-    follower->leader = request_index(&queue->table, leader);
+    leader->follower = follower;
+    follower->leader = leader;
     follower->unentered = true;
     if (follower->file != NULL)
         file_op_follow(follower->file, &follower->transfer, &follower->pass);
 }
 
 /* What is checked in a chain is not in its own way. */
-static void link_checks(const struct aio_queue *queue, struct request **slots, unsigned count)
+static void link_checks(struct request **slots, unsigned count)
 {
     uint64_t chain = 0;
 
     for (unsigned index = 0; index < count; index++)
         if (slots[index]->pass.check != NULL)
-            check_link(slots[index]->pass.check, request_id(&queue->table, slots[index]), &chain);
+            check_link(slots[index]->pass.check, slots[index]->id, &chain);
 }
 
 /* Fills the slots of a chain and brings its first operation in. All, or none and a negated errno.
@@ -259,10 +249,10 @@ static int fill_chain(struct aio_queue *queue, struct request **slots, const str
         if (error != 0)
             break;
         if (filled > 0)
-            link_slots(queue, slots[filled - 1], slots[filled]);
+            link_slots(slots[filled - 1], slots[filled]);
         filled++;
     }
-    link_checks(queue, slots, filled);
+    link_checks(slots, filled);
     if (error == 0)
         error = enter_file(queue, slots[0]);
     while (error != 0 && filled > 0)
@@ -300,7 +290,6 @@ static void publish(struct aio_queue *queue, struct request *request, int64_t no
     request->submitted_ns = now_ns;
     request->sequence = ++queue->sequence;
     request->length = request->transfer.total;
-    request->transfer.io.tag = request_index(&queue->table, request);
     if (request->on_complete != NULL)
         queue->callbacks_inflight++;
     else if (!request->waited)
@@ -314,8 +303,8 @@ static void publish(struct aio_queue *queue, struct request *request, int64_t no
     }
     if (request->deadline_ns > 0)
         queue_set_deadline(queue, request);
-    TRACE6(submit, queue, request_id(&queue->table, request), request->transfer.opcode,
-           request->file, request->transfer.offset, request->transfer.total);
+    TRACE6(submit, queue, request->id, request->transfer.opcode, request->file,
+           request->transfer.offset, request->transfer.total);
 }
 
 /* What publish_slots() leaves to be done without the lock. */
@@ -329,7 +318,7 @@ static void free_slots(struct aio_queue *queue, struct request **slots, unsigned
 {
     for (unsigned index = 0; index < count; index++) {
         request_set_state(&queue->table, slots[index], REQUEST_FREE);
-        request_list_push(&queue->table, &queue->table.free, slots[index]);
+        request_free_push(&queue->table, slots[index]);
     }
 }
 
@@ -350,7 +339,7 @@ static struct published publish_slots(struct aio_queue *queue, struct request **
         callbacks |= slots[index]->on_complete != NULL;
         publish(queue, slots[index], now_ns);
         if (ids != NULL)
-            ids[index] = request_id(&queue->table, slots[index]);
+            ids[index] = slots[index]->id;
     }
     /* By now every follower is LINKED, should its leader be done at once. */
     for (unsigned index = 0; index < filled; index++) {
@@ -459,9 +448,11 @@ int aio_queue_submit(struct aio_queue *queue, const struct aio_op *ops, unsigned
     if (error != 0)
         return error;
     while (taken < count && !refused) {
-        int result = submit_batch(queue, ops + taken, count - taken,
-                                  ids != NULL ? ids + taken : NULL, &refused);
+        aio_request_id *next_ids = ids != NULL ? ids + taken : NULL;
+        int result = queue_submit_plain(queue, ops + taken, count - taken, next_ids);
 
+        if (result == 0)
+            result = submit_batch(queue, ops + taken, count - taken, next_ids, &refused);
         if (result < 0)
             return taken > 0 ? (int)taken : result;
         taken += (unsigned)result;
@@ -480,7 +471,7 @@ void queue_start_followers(struct aio_queue *queue)
     unsigned held = 0;
 
     while (count < QUEUE_BATCH && table->entering.count > 0) {
-        struct request *request = request_list_pop(table, &table->entering);
+        struct request *request = request_list_pop(&table->entering);
 
         request->published = false;
         request->resumed = false;

@@ -74,7 +74,7 @@ bool queue_drained(const struct aio_queue *queue, uint64_t sequence)
  * callbacks count with them, as they run in the same call. */
 static bool results_decided(const struct aio_queue *queue, const struct waiter *waiter)
 {
-    if (queue_results(queue) + waiter->called >= waiter->min)
+    if (queue_results(queue) + waiter->called + waiter->taken >= waiter->min)
         return true;
     return queue->reapable == 0 && !(waiter->calls && queue->callbacks_inflight > 0);
 }
@@ -204,18 +204,17 @@ static inline void finish_one(struct aio_queue *queue, struct request *request)
         queue_drop_notice(queue, request);
     if (request->file != NULL)
         file_op_end(request->file, &request->transfer, &request->pass);
-    TRACE4(done, queue, request_id(table, request), request->transfer.result,
-           request->transfer.error);
+    TRACE4(done, queue, request->id, request->transfer.result, request->transfer.error);
     count_result(queue, &request->transfer);
     count_road(queue, request);
     if (request->on_complete != NULL) {
         queue->callbacks_inflight--;
         request_set_state(table, request, REQUEST_CALLBACK);
-        request_list_push(table, &table->callbacks, request);
+        request_list_push(&table->callbacks, request);
         /* A close by the owner does not wait for the owner's own next call. */
         if (queue->owned && request->file != NULL) {
             check_end(&request->pass.check);
-            file_op_forget(request->file);
+            file_op_forget(request->file, 1);
         }
         return;
     }
@@ -223,44 +222,218 @@ static inline void finish_one(struct aio_queue *queue, struct request *request)
     if (!request->waited && !request->claimed) {
         queue->reapable--;
         queue->results_new = true;
-        request_list_push(table, &table->done, request);
+        request_list_push(&table->done, request);
     }
     if (request->file != NULL)
-        file_op_forget(request->file);
+        file_op_forget(request->file, 1);
 }
 
 /* The one before it has its result. At most as deep as a chain is long. */
 static void finish_link(struct aio_queue *queue, struct request *request)
 {
-    struct request *follower = &queue->table.requests[request->follower];
+    struct request *follower = request->follower;
 
-    request->follower = REQUEST_NONE;
+    request->follower = NULL;
     if (succeeded(request)) {
         request_set_state(&queue->table, follower, REQUEST_READY);
-        request_list_push(&queue->table, &queue->table.entering, follower);
+        request_list_push(&queue->table.entering, follower);
     } else {
         transfer_fail(&follower->transfer, -ECANCELED);
         queue_finish(queue, follower);
     }
 }
 
+/* A plain request becomes one like all others. What it had of its file was nothing, and of its
+ * transfer only what an engine needs. */
+static void leave_short_way(struct request *request)
+{
+    const struct engine_io io = request->transfer.io;
+
+    transfer_init(&request->transfer, AIO_OP_READ, io.fd, io.offset);
+    transfer_set_buffer(&request->transfer, io.buf, io.len);
+    request->transfer.alignment = file_op_plain_grain(request->file);
+    file_pass_init(&request->pass);
+    request->pass.memory_fits = true;
+    request->pass.stage = STAGE_INSIDE;
+    request->pass.job.run = queue_work;
+    request->offset = io.offset;
+    request->length = io.len;
+    request->first_ns = request->begun_ns;
+    request->deadline_ns = 0;
+    request->plain = false;
+}
+
 void queue_finish(struct aio_queue *queue, struct request *request)
 {
     finish_one(queue, request);
-    if (request->follower != REQUEST_NONE)
+    if (request->follower != NULL)
         finish_link(queue, request);
 }
 
-static void take_event(struct aio_queue *queue, const struct engine_event *event, int64_t now_ns)
+/* What the events of one look into the engine have in common is added up first. */
+struct looking {
+    int64_t now_ns;
+    int64_t begun_ns; /* of the last event's request */
+    unsigned begun;   /* events in a row that have it in common */
+
+    struct aio_file *file; /* of the last plain reads; NULL: they cannot go the short way */
+    unsigned left;         /* of these, those that are through with it */
+
+    /* Room for results that who looks gets at once; NULL to NULL: there is none. */
+    struct aio_completion *out;
+    struct aio_completion *out_end;
+
+    uint64_t plain_reads;
+    uint64_t plain_bytes;
+};
+
+/* Who asks for results and reaps for itself gets those of the short way without their being put
+ * into the list of results first: where that is empty and nobody else is there. */
+static void begin_looking(const struct aio_queue *queue, const struct waiter *waiter,
+                          struct looking *looking)
+{
+    *looking = (struct looking){.now_ns = thread_now_ns()};
+    if (waiter == NULL || queue_results(queue) > 0 || queue->token.first != NULL ||
+        queue->event_fd >= 0)
+        return;
+    looking->out = waiter->out;
+    looking->out_end = waiter->out_end;
+}
+
+static void leave_file(struct looking *looking)
+{
+    if (looking->left > 0)
+        file_op_forget(looking->file, looking->left);
+    looking->plain_reads += looking->left;
+    looking->left = 0;
+}
+
+static void count_begun(struct aio_queue *queue, const struct looking *looking)
+{
+    if (looking->begun > 0)
+        histogram_add_many(&queue->stats.device, looking->now_ns - looking->begun_ns,
+                           looking->begun);
+}
+
+/* Results were handed out. The lock is held all the time since the first event. */
+static void end_out(struct aio_queue *queue, struct waiter *waiter, struct looking *looking)
+{
+    unsigned count = looking->out != NULL ? (unsigned)(looking->out - waiter->out) : 0;
+
+    queue->table.inflight -= count;
+    queue->table.running -= count;
+    queue->reapable -= count;
+    if (count > 0) {
+        waiter->taken += count;
+        waiter->out = looking->out;
+    }
+    looking->out = NULL;
+    looking->out_end = NULL;
+}
+
+static void end_looking(struct aio_queue *queue, struct waiter *waiter, struct looking *looking)
+{
+    struct aio_queue_stats *stats = &queue->stats;
+
+    count_begun(queue, looking);
+    leave_file(looking);
+    end_out(queue, waiter, looking);
+    stats->completed += looking->plain_reads;
+    stats->operations[AIO_OP_READ] += looking->plain_reads;
+    stats->direct += looking->plain_reads;
+    stats->bytes_read += looking->plain_bytes;
+}
+
+/* The result goes to who looks, the slot is free. */
+static inline void hand_out(struct aio_queue *queue, struct request *request,
+                            struct looking *looking)
+{
+    *looking->out++ = (struct aio_completion){
+        .id = request->id,
+        .result = (int64_t)request->transfer.io.len,
+        .offset = request->transfer.io.offset,
+        .context = request->context,
+    };
+    request_retire_id(request);
+    request_end_plain(request);
+    request_free_push(&queue->table, request);
+}
+
+/* Into the lists, for whoever will ask. */
+static void finish_plain(struct aio_queue *queue, struct request *request)
+{
+    struct request_table *table = &queue->table;
+
+    leave_short_way(request);
+    request->transfer.result = (int64_t)request->length;
+    if (request->on_complete != NULL) {
+        queue->callbacks_inflight--;
+        request_change_state(table, request, REQUEST_RUNNING, REQUEST_CALLBACK);
+        request_list_push(&table->callbacks, request);
+        return;
+    }
+    request_change_state(table, request, REQUEST_RUNNING, REQUEST_DONE);
+    if (!request->waited && !request->claimed) {
+        queue->reapable--;
+        queue->results_new = true;
+        request_list_push(&table->done, request);
+    }
+}
+
+static void change_file(const struct aio_queue *queue, struct aio_file *file,
+                        struct looking *looking)
+{
+    leave_file(looking);
+    looking->file = file_op_ends_plain(file) && !queue->times ? file : NULL;
+}
+
+/* The short way out, of a plain read that is whole. Returns false where there is more to do. */
+static inline bool take_plain_event(struct aio_queue *queue, struct request *request,
+                                    struct looking *looking)
+{
+    /* A callback's file is kept until it has returned; but a close by the owner does not wait for
+     * the owner's own next call. */
+    bool kept = request->on_complete != NULL && !queue->owned;
+
+    if (request->file != looking->file) {
+        change_file(queue, request->file, looking);
+        if (looking->file == NULL)
+            return false;
+    }
+    TRACE4(done, queue, request->id, request->transfer.io.len, 0);
+    looking->plain_bytes += request->transfer.io.len;
+    looking->left += !kept;
+    looking->plain_reads += kept;
+    if (looking->out != looking->out_end && request->on_complete == NULL &&
+        !(request->waited | request->claimed))
+        hand_out(queue, request, looking);
+    else
+        finish_plain(queue, request);
+    return true;
+}
+
+static inline void take_event(struct aio_queue *queue, struct waiter *waiter,
+                              const struct engine_event *event, struct looking *looking)
 {
     struct request_table *table = &queue->table;
     struct request *request = &table->requests[event->tag];
     enum transfer_verdict verdict;
 
     assert(event->tag < table->depth);
-    assert(request->state == REQUEST_RUNNING);
     TRACE3(event, queue, event->tag, event->result);
-    histogram_add(&queue->stats.device, now_ns - request->begun_ns);
+    if (request->begun_ns != looking->begun_ns) {
+        count_begun(queue, looking);
+        looking->begun_ns = request->begun_ns;
+        looking->begun = 0;
+    }
+    looking->begun++;
+    if (request->plain && event->result == (int64_t)request->transfer.io.len &&
+        take_plain_event(queue, request, looking))
+        return;
+    assert(request->state == REQUEST_RUNNING);
+    end_out(queue, waiter, looking); /* there may be results in the list from now on */
+    if (request->plain)
+        leave_short_way(request);
     verdict = transfer_advance(&request->transfer, event->result);
     if (verdict == TRANSFER_DONE) {
         queue_finish(queue, request);
@@ -274,7 +447,7 @@ static void take_event(struct aio_queue *queue, const struct engine_event *event
     }
     request->refused = event->result < 0;
     request_set_state(table, request, REQUEST_READY);
-    request_list_push(table, &table->ready, request);
+    request_list_push(&table->ready, request);
 }
 
 /* Sends remainders and refused requests again. Lock held, dropped meanwhile. Holder only. */
@@ -288,7 +461,7 @@ static void launch_ready(struct aio_queue *queue)
         unsigned count = 0;
 
         while (left > 0 && count < QUEUE_BATCH && table->ready.count > 0) {
-            struct request *request = request_list_pop(table, &table->ready);
+            struct request *request = request_list_pop(&table->ready);
 
             left--;
             if (queue_hand_over(queue, request))
@@ -378,9 +551,9 @@ static int reap_asleep(struct aio_queue *queue, struct engine_event *events, uns
 
 /* The holder reaps what is there; if nothing is, it sleeps for at least min events, unless the
  * deadline (0: do not sleep) or an interrupt comes first. Lock held, dropped only to sleep.
- * Returns false when the deadline is over. */
-static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns,
-                      uint64_t *reaped_count)
+ * waiter: who looks; NULL: for others. Returns false when the deadline is over. */
+static bool reap_once(struct aio_queue *queue, struct waiter *waiter, unsigned min,
+                      int64_t deadline_ns, uint64_t *reaped_count)
 {
     struct engine_event events[QUEUE_BATCH];
     int count;
@@ -390,10 +563,12 @@ static bool reap_once(struct aio_queue *queue, unsigned min, int64_t deadline_ns
     if (count <= 0 && deadline_ns != 0 && queue->table.entering.count == 0)
         count = reap_asleep(queue, events, min, deadline_ns);
     if (count > 0) {
-        int64_t now_ns = thread_now_ns();
+        struct looking looking;
 
+        begin_looking(queue, waiter, &looking);
         for (int index = 0; index < count; index++)
-            take_event(queue, &events[index], now_ns);
+            take_event(queue, waiter, &events[index], &looking);
+        end_looking(queue, waiter, &looking);
         queue->refused_since_ns = 0;
         *reaped_count += (uint64_t)count;
     }
@@ -420,7 +595,7 @@ static unsigned holder_min(const struct aio_queue *queue, const struct waiter *w
     if (queue->callbacks_inflight > 0 || queue->table.linked > 0 || queue->table.heap_count > 0 ||
         queue->event_fd >= 0 || queues_hastened())
         return 1;
-    needed = waiter->min - waiter->called - queue_results(queue);
+    needed = waiter->min - waiter->called - waiter->taken - queue_results(queue);
     if (needed > queue->reapable)
         needed = queue->reapable;
     if (needed > queue->table.running)
@@ -452,7 +627,7 @@ static void await_notices(struct aio_queue *queue)
     if (queue_next_deadline(queue) > now_ns)
         return;
     if (queue_engine_has_work(queue))
-        while (reap_once(queue, 0, 0, &queue->stats.reaped_by_waiter))
+        while (reap_once(queue, NULL, 0, 0, &queue->stats.reaped_by_waiter))
             continue;
     queue_check_deadlines(queue, now_ns);
     queue_changed(queue);
@@ -478,7 +653,7 @@ static bool await_owned(struct aio_queue *queue, struct waiter *waiter, int64_t 
             return true;
         if (!in_time || queue->table.inflight == 0)
             return false;
-        in_time = reap_once(queue, holder_min(queue, waiter), deadline_ns,
+        in_time = reap_once(queue, waiter, holder_min(queue, waiter), deadline_ns,
                             &queue->stats.reaped_by_waiter);
     }
 }
@@ -496,7 +671,7 @@ bool queue_await(struct aio_queue *queue, struct waiter *waiter, int64_t deadlin
             waiter->has_token = token_take(&queue->token);
         if (waiter->has_token && queue_engine_has_work(queue)) {
             queue->token.holder = waiter;
-            in_time = reap_once(queue, holder_min(queue, waiter), deadline_ns,
+            in_time = reap_once(queue, waiter, holder_min(queue, waiter), deadline_ns,
                                 &queue->stats.reaped_by_waiter);
             continue;
         }
@@ -518,7 +693,7 @@ bool queue_await(struct aio_queue *queue, struct waiter *waiter, int64_t deadlin
 /* --- submission to the engine --------------------------------------------------------------- */
 
 /* The engine has no room: try again later, but not for ever where nothing can make room. */
-static void launch_refused(struct aio_queue *queue, struct request **requests, unsigned count,
+static void launch_refused(struct aio_queue *queue, struct engine_io *const *ios, unsigned count,
                            bool retry)
 {
     struct request_table *table = &queue->table;
@@ -531,16 +706,20 @@ static void launch_refused(struct aio_queue *queue, struct request **requests, u
         too_long = now_ns - queue->refused_since_ns > REFUSAL_NS;
     }
     for (unsigned index = 0; index < count; index++) {
+        struct request *request = queue_request_of(ios[index]);
+
+        if (request->plain)
+            leave_short_way(request);
         /* The engine has not begun with it. */
-        if (requests[index]->first_ns == requests[index]->begun_ns)
-            requests[index]->first_ns = 0;
-        if (too_long || requests[index]->pass.nowait) {
-            transfer_fail(&requests[index]->transfer, -EAGAIN);
-            queue_finish(queue, requests[index]);
+        if (request->first_ns == request->begun_ns)
+            request->first_ns = 0;
+        if (too_long || request->pass.nowait) {
+            transfer_fail(&request->transfer, -EAGAIN);
+            queue_finish(queue, request);
         } else {
-            requests[index]->refused = true;
-            request_set_state(table, requests[index], REQUEST_READY);
-            request_list_push(table, &table->ready, requests[index]);
+            request->refused = true;
+            request_set_state(table, request, REQUEST_READY);
+            request_list_push(&table->ready, request);
             queue->stats.retries++;
         }
     }
@@ -565,28 +744,30 @@ static long thread_sleeps(void)
     return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
 }
 
-static struct aio_file *file_of_all(struct request **requests, unsigned count)
+static struct aio_file *file_of_all(struct engine_io *const *ios, unsigned count)
 {
+    struct aio_file *file = queue_request_of(ios[0])->file;
+
     for (unsigned index = 1; index < count; index++)
-        if (requests[index]->file != requests[0]->file)
+        if (queue_request_of(ios[index])->file != file)
             return NULL;
-    return requests[0]->file;
+    return file;
 }
 
 /* One submit in 16 is timed, chosen by the clock, which is read for each anyway; and all of a
  * suspect. */
-static struct timed_submit submit_begins(const struct aio_queue *queue, struct request **requests,
-                                         unsigned count)
+static struct timed_submit submit_begins(const struct aio_queue *queue,
+                                         struct engine_io *const *ios, unsigned count,
+                                         int64_t begun_ns)
 {
-    struct timed_submit submit = {.begin_ns = thread_now_ns()};
+    const struct request *first = queue_request_of(ios[0]);
+    struct timed_submit submit = {.begin_ns = begun_ns};
 
-    for (unsigned index = 0; index < count; index++)
-        queue_begin_step(requests[index], submit.begin_ns);
-    submit.watched = requests[0]->pass.pace == PACE_SUSPECT;
-    submit.timed = submit.watched || queue->times || queue_sampled(submit.begin_ns);
+    submit.watched = !first->plain && first->pass.pace == PACE_SUSPECT;
+    submit.timed = submit.watched || queue->times || queue_sampled(begun_ns);
     if (!submit.timed)
         return submit;
-    submit.file = queue->engine->ops->may_block ? file_of_all(requests, count) : NULL;
+    submit.file = queue->engine->ops->may_block ? file_of_all(ios, count) : NULL;
     if (submit.file != NULL)
         file_op_keep(submit.file);
     if (submit.watched)
@@ -605,46 +786,64 @@ static void submit_ends(struct aio_queue *queue, const struct timed_submit *subm
         return;
     file_op_submitted(submit->file, elapsed_ns / count,
                       submit->watched && thread_sleeps() > submit->sleeps);
-    file_op_forget(submit->file);
+    file_op_forget(submit->file, 1);
+}
+
+/* The engine did not take the first of them. Returns how many are dealt with. */
+static unsigned not_launched(struct aio_queue *queue, struct engine_io *const *ios, unsigned count,
+                             int error, bool retry)
+{
+    struct request *request = queue_request_of(ios[0]);
+
+    queue_lock(queue);
+    if (error == 0 || error == -EAGAIN) {
+        launch_refused(queue, ios, count, retry);
+    } else {
+        /* An error concerns the first one alone: the rest is tried without it. */
+        if (request->plain)
+            leave_short_way(request);
+        transfer_fail(&request->transfer, error);
+        queue_finish(queue, request);
+        count = 1;
+    }
+    queue_interrupt(queue);
+    queue_changed(queue);
+    queue_unlock(queue);
+    return count;
+}
+
+void queue_launch_begun(struct aio_queue *queue, struct engine_io **ios, unsigned count,
+                        int64_t begun_ns, bool retry)
+{
+    const struct engine_ops *ops = queue->engine->ops;
+    struct timed_submit submit = submit_begins(queue, ios, count, begun_ns);
+    unsigned started = 0;
+
+    while (started < count) {
+        int result = ops->submit(queue->engine, ios + started, count - started);
+
+        if (result > 0)
+            started += (unsigned)result;
+        else if (result != -EINTR)
+            started += not_launched(queue, ios + started, count - started, result, retry);
+    }
+    if (submit.timed)
+        submit_ends(queue, &submit, count);
 }
 
 void queue_launch(struct aio_queue *queue, struct request **requests, unsigned count, bool retry)
 {
-    const struct engine_ops *ops = queue->engine->ops;
     struct engine_io *ios[QUEUE_BATCH];
-    struct timed_submit submit;
-    unsigned started = 0;
+    int64_t now_ns;
 
     if (count == 0)
         return;
-    submit = submit_begins(queue, requests, count);
-    for (unsigned index = 0; index < count; index++)
+    now_ns = thread_now_ns();
+    for (unsigned index = 0; index < count; index++) {
+        queue_begin_step(requests[index], now_ns);
         ios[index] = &requests[index]->transfer.io;
-    while (started < count) {
-        int result = ops->submit(queue->engine, ios + started, count - started);
-
-        if (result > 0) {
-            started += (unsigned)result;
-            continue;
-        }
-        if (result == -EINTR)
-            continue;
-        queue_lock(queue);
-        if (result == 0 || result == -EAGAIN) {
-            launch_refused(queue, requests + started, count - started, retry);
-            started = count;
-        } else {
-            /* An error concerns the first one alone: the rest is tried without it. */
-            transfer_fail(&requests[started]->transfer, result);
-            queue_finish(queue, requests[started]);
-            started++;
-        }
-        queue_interrupt(queue);
-        queue_changed(queue);
-        queue_unlock(queue);
     }
-    if (submit.timed)
-        submit_ends(queue, &submit, count);
+    queue_launch_begun(queue, ios, count, now_ns, retry);
 }
 
 /* --- callbacks ------------------------------------------------------------------------------ */
@@ -662,23 +861,12 @@ struct callback {
     int64_t called_ns; /* likewise */
 };
 
-void queue_completion(const struct aio_queue *queue, const struct request *request,
-                      struct aio_completion *completion)
-{
-    memset(completion, 0, sizeof(*completion));
-    completion->id = request_id(&queue->table, request);
-    completion->result = request->transfer.result;
-    completion->offset = request->transfer.offset;
-    completion->context = request->context;
-    completion->error = request->transfer.error;
-}
-
 /* Takes the next notice for a callback: its request goes on. */
 static void callback_take_notice(struct aio_queue *queue, struct callback *callback)
 {
-    struct request *request = &queue->table.requests[queue->table.callback_notices.first];
+    struct request *request = queue->table.callback_notices.first;
 
-    queue_notice_completion(queue, request, &callback->completion);
+    queue_notice_completion(request, &callback->completion);
     callback->function = request->on_complete;
     callback->check = NULL;
     callback->file = NULL;
@@ -692,11 +880,11 @@ static void callback_take_notice(struct aio_queue *queue, struct callback *callb
 /* Takes the next request whose callback is due and frees its slot for it. */
 static void callback_take(struct aio_queue *queue, struct callback *callback)
 {
-    struct request *request = request_list_pop(&queue->table, &queue->table.callbacks);
+    struct request *request = request_list_pop(&queue->table.callbacks);
 
-    queue_completion(queue, request, &callback->completion);
+    queue_completion(request, &callback->completion);
     callback->function = request->on_complete;
-    callback->check = request->pass.check;
+    callback->check = request->plain ? NULL : request->pass.check;
     request->pass.check = NULL;
     callback->file = queue->owned ? NULL : request->file;
     callback->done_ns = queue->times ? request->done_ns : 0;
@@ -704,8 +892,6 @@ static void callback_take(struct aio_queue *queue, struct callback *callback)
     if (request->sequence < queue->callback_sequence)
         queue->callback_sequence = request->sequence;
     request_set_state(&queue->table, request, REQUEST_KEPT);
-    request->published = false;
-    request->resumed = false;
     request_retire_id(request);
 }
 
@@ -719,7 +905,7 @@ static void callback_call(struct callback *callback)
     callback->function(&callback->completion);
     callback_current = NULL;
     if (callback->file != NULL)
-        file_op_forget(callback->file);
+        file_op_forget(callback->file, 1);
 }
 
 unsigned queue_run_callbacks(struct aio_queue *queue)
@@ -746,7 +932,7 @@ unsigned queue_run_callbacks(struct aio_queue *queue)
         if (kept == NULL)
             continue;
         request_set_state(table, kept, REQUEST_FREE);
-        request_list_push(table, &table->free, kept);
+        request_free_push(table, kept);
     }
     queue->callbacks_running = 0;
     queue->stats.callbacks += count;
@@ -758,7 +944,7 @@ unsigned queue_run_callbacks(struct aio_queue *queue)
 
 static void reaper_reap(struct aio_queue *queue, unsigned min, int64_t deadline_ns)
 {
-    reap_once(queue, min, deadline_ns, &queue->stats.reaped_by_reaper);
+    reap_once(queue, NULL, min, deadline_ns, &queue->stats.reaped_by_reaper);
     token_release(&queue->token);
     queue_changed(queue);
 }

@@ -6,59 +6,33 @@
 
 #include <errno.h>
 #include <stdlib.h>
-
-static void request_list_init(struct request_list *list, uint32_t link)
-{
-    *list = (struct request_list){REQUEST_NONE, REQUEST_NONE, 0, link};
-}
+#include <string.h>
 
 int request_table_init(struct request_table *table, uint32_t depth, uint64_t generation)
 {
     *table = (struct request_table){.depth = depth};
-    table->requests = calloc(depth, sizeof(table->requests[0]));
+    table->requests = aligned_alloc(_Alignof(struct request), depth * sizeof(table->requests[0]));
     table->heap = calloc(depth, sizeof(table->heap[0]));
-    if (table->requests == NULL || table->heap == NULL) {
+    table->free = calloc(depth, sizeof(table->free[0]));
+    if (table->requests == NULL || table->heap == NULL || table->free == NULL) {
         request_table_free(table);
         return -ENOMEM;
     }
-    request_list_init(&table->free, REQUEST_LINK_STATE);
-    request_list_init(&table->ready, REQUEST_LINK_STATE);
-    request_list_init(&table->entering, REQUEST_LINK_STATE);
-    request_list_init(&table->done, REQUEST_LINK_STATE);
-    request_list_init(&table->callbacks, REQUEST_LINK_STATE);
-    request_list_init(&table->notices, REQUEST_LINK_NOTICE);
-    request_list_init(&table->callback_notices, REQUEST_LINK_NOTICE);
+    memset(table->requests, 0, depth * sizeof(table->requests[0]));
     for (uint32_t index = 0; index < depth; index++) {
-        table->requests[index].generation = generation;
+        table->requests[index].id = generation << REQUEST_INDEX_BITS | index;
         table->requests[index].state = REQUEST_FREE;
-        table->requests[index].follower = REQUEST_NONE;
-        request_list_push(table, &table->free, &table->requests[index]);
+        table->requests[index].transfer.io.tag = index;
+        request_free_push(table, &table->requests[depth - 1 - index]); /* the first on top */
     }
     return 0;
 }
 
 void request_table_free(struct request_table *table)
 {
+    free(table->free);
     free(table->heap);
     free(table->requests);
-}
-
-const uint8_t request_transitions[] = {
-    [REQUEST_FREE] = 1 << REQUEST_READY,
-    [REQUEST_READY] = 1 << REQUEST_RUNNING | 1 << REQUEST_WORKING | 1 << REQUEST_DONE |
-                      1 << REQUEST_CALLBACK | 1 << REQUEST_FREE | 1 << REQUEST_LINKED,
-    [REQUEST_RUNNING] = 1 << REQUEST_READY | 1 << REQUEST_DONE | 1 << REQUEST_CALLBACK,
-    [REQUEST_WORKING] = 1 << REQUEST_RUNNING | 1 << REQUEST_DONE | 1 << REQUEST_CALLBACK,
-    [REQUEST_DONE] = 1 << REQUEST_FREE,
-    [REQUEST_CALLBACK] = 1 << REQUEST_KEPT,
-    [REQUEST_KEPT] = 1 << REQUEST_FREE | 1 << REQUEST_READY,
-    [REQUEST_LINKED] = 1 << REQUEST_READY | 1 << REQUEST_DONE | 1 << REQUEST_CALLBACK,
-};
-
-void request_retire_id(struct request *request)
-{
-    if (++request->generation > REQUEST_GENERATION_MAX)
-        request->generation = 1;
 }
 
 struct request *request_find(const struct request_table *table, aio_request_id id)
@@ -69,7 +43,7 @@ struct request *request_find(const struct request_table *table, aio_request_id i
     if (index >= table->depth)
         return NULL;
     request = &table->requests[index];
-    if (request->generation != id >> REQUEST_INDEX_BITS)
+    if (request->id != id)
         return NULL;
     if (request->state == REQUEST_FREE || request->state == REQUEST_KEPT ||
         request->sequence == SEQUENCE_NONE)
@@ -118,7 +92,7 @@ bool request_deadline_set(struct request_table *table, struct request *request, 
 {
     request->deadline_ns = deadline_ns;
     request->notice = NOTICE_SET;
-    heap_put(table, table->heap_count++, request_index(table, request));
+    heap_put(table, table->heap_count++, request_index(request));
     heap_sift(table, request->heap_place);
     return request->heap_place == 0;
 }

@@ -41,6 +41,8 @@ enum wait_kind {
 
 struct request;
 
+struct aio_completion;
+
 /* A waiting thread; lives on its stack. */
 struct waiter {
     enum wait_kind kind;
@@ -48,7 +50,10 @@ struct waiter {
     unsigned min;                  /* WAIT_RESULTS, WAIT_SLOT: how many */
     unsigned called;               /* WAIT_RESULTS: callbacks that this thread ran meanwhile */
     bool calls;                    /* it may run callbacks: in an owned queue */
-    uint64_t sequence;             /* WAIT_DRAIN */
+    struct aio_completion *out;    /* WAIT_RESULTS: where results can be left at once */
+    struct aio_completion *out_end;
+    unsigned taken;    /* so many were */
+    uint64_t sequence; /* WAIT_DRAIN */
     bool has_token;
     bool parked;
     struct thread_cond wakeup;

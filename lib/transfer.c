@@ -10,23 +10,9 @@
 
 #include "errno_guard.h"
 
-/* Appends are writes at a place found out in time. */
-static uint8_t step_opcode_scalar(const struct transfer *transfer)
-{
-    return transfer_is_read(transfer) ? AIO_OP_READ : AIO_OP_WRITE;
-}
-
 static uint8_t step_opcode_vector(const struct transfer *transfer)
 {
     return transfer_is_read(transfer) ? AIO_OP_READV : AIO_OP_WRITEV;
-}
-
-void transfer_set_buffer(struct transfer *transfer, void *buffer, uint64_t length)
-{
-    transfer->io.opcode = step_opcode_scalar(transfer);
-    transfer->io.buf = buffer;
-    transfer->io.len = length;
-    transfer->total = length;
 }
 
 void transfer_set_vectors(struct transfer *transfer, const struct iovec *iov, uint64_t count,
@@ -69,7 +55,7 @@ void transfer_fail(struct transfer *transfer, int error)
 /* Points io at the rest of a vector that the last step left in the middle. */
 static void step_set_scalar(struct transfer *transfer, void *rest, uint64_t length)
 {
-    transfer->io.opcode = step_opcode_scalar(transfer);
+    transfer->io.opcode = transfer_step_opcode(transfer);
     transfer->io.buf = rest;
     transfer->io.len = length;
 }
@@ -203,7 +189,7 @@ static void bounce_step(struct transfer *transfer)
         length = (length + transfer->alignment - 1) / transfer->alignment * transfer->alignment;
     else
         bounce_copy(transfer, transfer->bounce, length);
-    transfer->io.opcode = step_opcode_scalar(transfer);
+    transfer->io.opcode = transfer_step_opcode(transfer);
     transfer->io.buf = transfer->bounce;
     transfer->io.len = length;
     transfer->io.offset = start - (int64_t)transfer->skip;

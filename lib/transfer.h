@@ -65,6 +65,28 @@ enum transfer_verdict {
 /* The most vectors of one step (IOV_MAX of Linux). */
 #define TRANSFER_IOV_MAX 1024
 
+static inline bool transfer_is_read(const struct transfer *transfer)
+{
+    return transfer->opcode == AIO_OP_READ || transfer->opcode == AIO_OP_READV;
+}
+
+static inline bool transfer_is_write(const struct transfer *transfer)
+{
+    return transfer->opcode == AIO_OP_WRITE || transfer->opcode == AIO_OP_WRITEV ||
+           transfer->opcode == AIO_OP_APPEND || transfer->opcode == AIO_OP_APPENDV;
+}
+
+static inline bool transfer_is_sync(const struct transfer *transfer)
+{
+    return transfer->opcode == AIO_OP_SYNC || transfer->opcode == AIO_OP_DATASYNC;
+}
+
+/* The opcode of a scalar step. Appends are writes at a place found out in time. */
+static inline uint8_t transfer_step_opcode(const struct transfer *transfer)
+{
+    return transfer_is_read(transfer) ? AIO_OP_READ : AIO_OP_WRITE;
+}
+
 /* Sets up a transfer of nothing, then of one buffer or of vectors; total is the sum of their
  * lengths. Field by field: what belongs to bounce buffers is set with them, and it runs for every
  * operation. */
@@ -92,7 +114,14 @@ static inline void transfer_init(struct transfer *transfer, uint8_t opcode, int 
     transfer->result = 0;
 }
 
-void transfer_set_buffer(struct transfer *transfer, void *buffer, uint64_t length);
+static inline void transfer_set_buffer(struct transfer *transfer, void *buffer, uint64_t length)
+{
+    transfer->io.opcode = transfer_step_opcode(transfer);
+    transfer->io.buf = buffer;
+    transfer->io.len = length;
+    transfer->total = length;
+}
+
 void transfer_set_vectors(struct transfer *transfer, const struct iovec *iov, uint64_t count,
                           uint64_t total);
 
@@ -101,22 +130,6 @@ void transfer_set_bounce(struct transfer *transfer, void *memory, uint64_t size)
 
 /* Moves the start: for appends, whose offset is known last. Before the first step only. */
 void transfer_set_offset(struct transfer *transfer, int64_t offset);
-
-static inline bool transfer_is_read(const struct transfer *transfer)
-{
-    return transfer->opcode == AIO_OP_READ || transfer->opcode == AIO_OP_READV;
-}
-
-static inline bool transfer_is_write(const struct transfer *transfer)
-{
-    return transfer->opcode == AIO_OP_WRITE || transfer->opcode == AIO_OP_WRITEV ||
-           transfer->opcode == AIO_OP_APPEND || transfer->opcode == AIO_OP_APPENDV;
-}
-
-static inline bool transfer_is_sync(const struct transfer *transfer)
-{
-    return transfer->opcode == AIO_OP_SYNC || transfer->opcode == AIO_OP_DATASYNC;
-}
 
 /* Takes the engine's result of a step: bytes or a negated errno. May call fstat(2), when a direct
  * read ends between two blocks. With RWF_NOWAIT or RWF_ATOMIC there is one step, which may be

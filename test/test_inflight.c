@@ -46,12 +46,12 @@ START_TEST(they_are_counted)
     inflight_init(&inflight);
     REQUIRE_EQ(inflight_count(&inflight), 0);
     for (unsigned count = 1; count <= 5; count++) {
-        inflight_add(&inflight);
+        inflight_add(&inflight, 1);
         REQUIRE_EQ(inflight_count(&inflight), count);
     }
     for (unsigned left = 5; left > 0; left--) {
         REQUIRE_EQ(inflight_count(&inflight), left);
-        inflight_remove(&inflight);
+        inflight_remove(&inflight, 1);
     }
     REQUIRE_EQ(inflight_count(&inflight), 0);
     inflight_destroy(&inflight);
@@ -66,14 +66,14 @@ START_TEST(many_are_counted)
 
     inflight_init(&inflight);
     for (unsigned count = 0; count < many; count++)
-        inflight_add(&inflight);
+        inflight_add(&inflight, 1);
     REQUIRE_EQ(inflight_count(&inflight), many);
     send(&closer);
     for (unsigned count = 1; count < many; count++)
-        inflight_remove(&inflight);
+        inflight_remove(&inflight, 1);
     REQUIRE_EQ(inflight_count(&inflight), 1);
     stays(&closer);
-    inflight_remove(&inflight);
+    inflight_remove(&inflight, 1);
     thread_end(closer.thread);
     inflight_destroy(&inflight);
 }
@@ -88,8 +88,8 @@ START_TEST(nothing_is_not_waited_for)
     inflight_wait_idle(&inflight);
     inflight_destroy(&inflight);
     inflight_init(&inflight);
-    inflight_add(&inflight);
-    inflight_remove(&inflight);
+    inflight_add(&inflight, 1);
+    inflight_remove(&inflight, 1);
     inflight_wait_idle(&inflight);
     inflight_destroy(&inflight);
 }
@@ -103,12 +103,12 @@ START_TEST(close_waits_for_the_last)
 
         inflight_init(&inflight);
         for (unsigned index = 0; index < count; index++)
-            inflight_add(&inflight);
+            inflight_add(&inflight, 1);
         send(&closer);
         for (unsigned left = count; left > 0; left--) {
             stays(&closer);
             REQUIRE_EQ(inflight_count(&inflight), left);
-            inflight_remove(&inflight);
+            inflight_remove(&inflight, 1);
         }
         EVENTUALLY(atomic_load(&closer.through));
         thread_end(closer.thread);
@@ -125,17 +125,17 @@ START_TEST(close_waits_for_what_comes_meanwhile)
     struct closer closer = {.inflight = &inflight};
 
     inflight_init(&inflight);
-    inflight_add(&inflight);
+    inflight_add(&inflight, 1);
     send(&closer);
     stays(&closer);
     for (int round = 0; round < 100; round++) {
-        inflight_add(&inflight);
+        inflight_add(&inflight, 1);
         REQUIRE_EQ(inflight_count(&inflight), 2);
-        inflight_remove(&inflight);
+        inflight_remove(&inflight, 1);
         REQUIRE(!atomic_load(&closer.through));
     }
     stays(&closer);
-    inflight_remove(&inflight);
+    inflight_remove(&inflight, 1);
     thread_end(closer.thread);
     inflight_destroy(&inflight);
 }
@@ -143,7 +143,7 @@ END_TEST
 
 static void *remove_one(void *argument)
 {
-    inflight_remove(argument);
+    inflight_remove(argument, 1);
     return NULL;
 }
 
@@ -159,7 +159,7 @@ START_TEST(the_last_to_leave_is_out)
         REQUIRE(mortal != NULL);
         inflight_init(mortal);
         for (unsigned index = 0; index < count; index++)
-            inflight_add(mortal);
+            inflight_add(mortal, 1);
         for (unsigned index = 0; index < count; index++)
             thread_begin(&leavers[index], remove_one, mortal);
         if (round % 2 == 0)
@@ -192,11 +192,11 @@ static void *come_and_go(void *argument)
 
     /* One of its own is in flight all the time, until it is through. */
     for (unsigned round = 0; round < member->rounds; round++) {
-        inflight_add(inflight);
+        inflight_add(inflight, 1);
         member->done++;
-        inflight_remove(inflight);
+        inflight_remove(inflight, 1);
     }
-    inflight_remove(inflight);
+    inflight_remove(inflight, 1);
     return NULL;
 }
 
@@ -210,7 +210,7 @@ START_TEST(what_was_done_is_seen_by_who_waited)
         inflight_init(inflight);
         for (unsigned index = 0; index < CROWD; index++) {
             members[index] = (struct member){.inflight = inflight, .rounds = 2000 / slowness()};
-            inflight_add(inflight);
+            inflight_add(inflight, 1);
         }
         for (unsigned index = 0; index < CROWD; index++)
             thread_begin(&members[index].thread, come_and_go, &members[index]);

@@ -43,7 +43,7 @@ static const bool legal[STATES][STATES] = {
 
 static struct request *request_in(struct request_table *table, enum request_state state)
 {
-    struct request *request = request_list_pop(table, &table->free);
+    struct request *request = request_free_pop(table);
 
     REQUIRE(request != NULL && request->state == REQUEST_FREE);
     for (unsigned step = 0; roads[state][step] != REQUEST_FREE; step++)
@@ -123,14 +123,14 @@ START_TEST(an_id_leads_to_its_request_until_it_is_retired)
     REQUIRE_EQ(request_table_init(&table, 100, 1), 0);
     for (unsigned count = 0; count < 100; count++) {
         struct request *request = request_in(&table, REQUEST_RUNNING);
-        aio_request_id id = request_id(&table, request);
+        aio_request_id id = request->id;
 
         request->sequence = count + 1;
         REQUIRE(id != 0);
         REQUIRE(request_find(&table, id) == request);
         request_retire_id(request);
         REQUIRE(request_find(&table, id) == NULL);
-        REQUIRE(request_find(&table, request_id(&table, request)) == request);
+        REQUIRE(request_find(&table, request->id) == request);
     }
     request_table_free(&table);
 }
@@ -145,7 +145,7 @@ START_TEST(what_is_no_id_leads_nowhere)
     REQUIRE_EQ(request_table_init(&table, 5, 1), 0);
     request = request_in(&table, REQUEST_RUNNING);
     request->sequence = 1;
-    id = request_id(&table, request);
+    id = request->id;
     REQUIRE(request_find(&table, 0) == NULL);
     REQUIRE(request_find(&table, UINT64_MAX) == NULL);
     REQUIRE(request_find(&table, id + 5) == NULL); /* no such slot */
@@ -174,12 +174,13 @@ START_TEST(generations_start_again_behind_the_last)
     REQUIRE_EQ(request_table_init(&table, 2, 1), 0);
     request = request_in(&table, REQUEST_RUNNING);
     request->sequence = 1;
-    request->generation = REQUEST_GENERATION_MAX;
-    id = request_id(&table, request);
+    request->id |= REQUEST_GENERATION_MAX << REQUEST_INDEX_BITS;
+    id = request->id;
     REQUIRE(request_find(&table, id) == request);
     request_retire_id(request);
-    REQUIRE_EQ(request->generation, 1);
-    REQUIRE(request_id(&table, request) != 0);
+    REQUIRE_EQ(request->id >> REQUEST_INDEX_BITS, 1);
+    REQUIRE_EQ(request->id & 0xffff, request_index(request));
+    REQUIRE(request->id != 0);
     REQUIRE(request_find(&table, id) == NULL);
     request_table_free(&table);
 }
@@ -188,16 +189,16 @@ END_TEST
 START_TEST(the_largest_table_has_an_id_for_each_slot)
 {
     struct request_table table;
-    struct request *last;
+    struct request *last = NULL;
 
     REQUIRE_EQ(request_table_init(&table, AIO_QUEUE_DEPTH_MAX, 1), 0);
-    REQUIRE_EQ(table.free.count, AIO_QUEUE_DEPTH_MAX);
-    last = &table.requests[AIO_QUEUE_DEPTH_MAX - 1];
-    request_list_remove(&table, &table.free, last);
+    REQUIRE_EQ(table.free_count, AIO_QUEUE_DEPTH_MAX);
+    while (table.free_count > 0)
+        last = request_free_pop(&table);
     request_set_state(&table, last, REQUEST_READY);
     last->sequence = 1;
-    REQUIRE(request_find(&table, request_id(&table, last)) == last);
-    REQUIRE_EQ(request_index(&table, last), AIO_QUEUE_DEPTH_MAX - 1);
+    REQUIRE(request_find(&table, last->id) == last);
+    REQUIRE_EQ(request_index(last), AIO_QUEUE_DEPTH_MAX - 1);
     request_table_free(&table);
 }
 END_TEST
@@ -211,17 +212,20 @@ START_TEST(a_list_gives_back_in_order)
     REQUIRE_EQ(request_table_init(&table, 10, 1), 0);
     for (unsigned round = 0; round < 3; round++) {
         for (uint32_t count = 0; count < 10; count++) {
-            struct request *request = request_list_pop(&table, &table.free);
+            struct request *request = request_free_pop(&table);
 
-            REQUIRE_EQ(request_index(&table, request), count);
-            REQUIRE_EQ(table.free.count, 9 - count);
-            request_list_push(&table, &table.ready, request);
+            REQUIRE_EQ(table.free_count, 9 - count);
+            request_list_push(&table.ready, request);
             REQUIRE_EQ(table.ready.count, count + 1);
         }
-        REQUIRE(request_list_pop(&table, &table.free) == NULL);
-        while (table.ready.count > 0)
-            request_list_push(&table, &table.free, request_list_pop(&table, &table.ready));
-        REQUIRE(request_list_pop(&table, &table.ready) == NULL);
+        for (uint32_t count = 0; count < 10; count++) {
+            struct request *request = request_list_pop(&table.ready);
+
+            /* The one that became free last is used first. */
+            REQUIRE_EQ(request_index(request), round % 2 == 0 ? count : 9 - count);
+            request_free_push(&table, request);
+        }
+        REQUIRE(request_list_pop(&table.ready) == NULL);
     }
     request_table_free(&table);
 }
@@ -240,19 +244,19 @@ static void shadow_remove(struct shadow *shadow, uint32_t place)
             (shadow->count - place) * sizeof(shadow->indices[0]));
 }
 
-static void check_shadow(const struct request_table *table, const struct request_list *list,
-                         const struct shadow *shadow)
+static void check_shadow(const struct request_list *list, const struct shadow *shadow)
 {
-    uint32_t index = list->first;
+    const struct request *request = list->first;
 
     REQUIRE_EQ(list->count, shadow->count);
     for (uint32_t place = 0; place < shadow->count; place++) {
-        REQUIRE_EQ(index, shadow->indices[place]);
+        REQUIRE(request != NULL);
+        REQUIRE_EQ(request_index(request), shadow->indices[place]);
         if (place + 1 == shadow->count)
-            REQUIRE_EQ(list->last, index);
-        index = table->requests[index].links[list->link].next;
+            REQUIRE(list->last == request);
+        request = request->links[REQUEST_LINK_STATE].next;
     }
-    REQUIRE_EQ(index, REQUEST_NONE);
+    REQUIRE(request == NULL);
 }
 
 START_TEST(lists_take_out_from_anywhere)
@@ -263,10 +267,12 @@ START_TEST(lists_take_out_from_anywhere)
     uint64_t state = 7;
 
     REQUIRE_EQ(request_table_init(&table, 16, 1), 0);
-    lists[0] = &table.free;
+    lists[0] = &table.done;
     lists[1] = &table.ready;
-    for (uint32_t index = 0; index < 16; index++)
+    for (uint32_t index = 0; index < 16; index++) {
+        request_list_push(&table.done, &table.requests[index]);
         shadows[0].indices[index] = index;
+    }
     for (unsigned round = 0; round < 20000; round++) {
         unsigned from = random_next(&state) % 2;
         uint32_t place;
@@ -276,12 +282,12 @@ START_TEST(lists_take_out_from_anywhere)
             continue;
         place = (uint32_t)(random_next(&state) % shadows[from].count);
         index = shadows[from].indices[place];
-        request_list_remove(&table, lists[from], &table.requests[index]);
+        request_list_remove(lists[from], &table.requests[index]);
         shadow_remove(&shadows[from], place);
-        request_list_push(&table, lists[!from], &table.requests[index]);
+        request_list_push(lists[!from], &table.requests[index]);
         shadows[!from].indices[shadows[!from].count++] = index;
-        check_shadow(&table, lists[0], &shadows[0]);
-        check_shadow(&table, lists[1], &shadows[1]);
+        check_shadow(lists[0], &shadows[0]);
+        check_shadow(lists[1], &shadows[1]);
     }
     request_table_free(&table);
 }
@@ -380,18 +386,21 @@ START_TEST(the_two_lists_of_a_request_are_apart)
     struct request_table table;
 
     REQUIRE_EQ(request_table_init(&table, 4, 1), 0);
-    for (unsigned index = 0; index < 4; index++)
-        request_list_push(&table, &table.notices, &table.requests[3 - index]);
-    request_list_remove(&table, &table.free, &table.requests[1]);
-    request_list_remove(&table, &table.notices, &table.requests[2]);
-    REQUIRE(request_list_pop(&table, &table.free) == &table.requests[0]);
-    REQUIRE(request_list_pop(&table, &table.notices) == &table.requests[3]);
-    REQUIRE(request_list_pop(&table, &table.free) == &table.requests[2]);
-    REQUIRE(request_list_pop(&table, &table.notices) == &table.requests[1]);
-    REQUIRE(request_list_pop(&table, &table.free) == &table.requests[3]);
-    REQUIRE(request_list_pop(&table, &table.notices) == &table.requests[0]);
-    REQUIRE(request_list_pop(&table, &table.free) == NULL);
-    REQUIRE(request_list_pop(&table, &table.notices) == NULL);
+    for (unsigned index = 0; index < 4; index++) {
+        request_list_push(&table.done, &table.requests[index]);
+        request_notice_push(&table.notices, &table.requests[3 - index]);
+    }
+    request_list_remove(&table.done, &table.requests[1]);
+    request_notice_remove(&table.notices, &table.requests[2]);
+    REQUIRE(request_list_pop(&table.done) == &table.requests[0]);
+    REQUIRE(table.notices.first == &table.requests[3]);
+    request_notice_remove(&table.notices, &table.requests[3]);
+    REQUIRE(request_list_pop(&table.done) == &table.requests[2]);
+    REQUIRE(table.notices.first == &table.requests[1]);
+    REQUIRE(table.notices.last == &table.requests[0]);
+    REQUIRE(request_list_pop(&table.done) == &table.requests[3]);
+    REQUIRE(request_list_pop(&table.done) == NULL);
+    REQUIRE_EQ(table.notices.count, 2);
     request_table_free(&table);
 }
 END_TEST

@@ -78,25 +78,25 @@ static void setup(void)
 {
     model.inflight = model_calloc(1, sizeof(*model.inflight));
     inflight_init(model.inflight);
-    inflight_add(model.inflight);
+    inflight_add(model.inflight, 1);
 }
 
 static void setup_two(void)
 {
     setup();
-    inflight_add(model.inflight);
+    inflight_add(model.inflight, 1);
 }
 
 static void finish(void)
 {
     model.done++;
-    inflight_remove(model.inflight);
+    inflight_remove(model.inflight, 1);
 }
 
 /* A callback submits another one before it returns. */
 static void finish_and_follow_up(void)
 {
-    inflight_add(model.inflight);
+    inflight_add(model.inflight, 1);
     finish();
     finish();
 }

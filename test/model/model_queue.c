@@ -32,6 +32,7 @@ static int event_close(void);
 #define close(fd) ((void)(fd), event_close())
 
 #define calloc model_calloc
+#define aligned_alloc(alignment, size) model_calloc(1, size)
 #define free model_free
 
 #include "../../lib/inflight.c"
@@ -46,6 +47,11 @@ static int event_close(void);
 
 #ifndef MODEL_PLANT
 #define MODEL_PLANT 0
+#endif
+
+/* Whether reads go the short way. */
+#ifndef MODEL_PLAIN
+#define MODEL_PLAIN 0
 #endif
 
 #if MODEL_PLANT == 1 /* those whose condition holds are not told */
@@ -99,6 +105,8 @@ static bool stuck_but_for_claims(struct aio_queue *queue, const struct waiter *w
 #define queue_has_mail(queue) ((queue)->mail_lock.owner == 0 && (queue_has_mail)(queue))
 #elif MODEL_PLANT == 24 /* the reaper thread does not know of chains */
 #define linked linked * 0
+#elif MODEL_PLANT == 25 /* of the plain reads of a file that are done only one leaves it */
+#define file_op_forget(file, count) (file_op_forget)(file, 1)
 #endif
 
 #include "../../lib/reaper.c"
@@ -107,6 +115,7 @@ static bool stuck_but_for_claims(struct aio_queue *queue, const struct waiter *w
 #undef queue_event_raise
 #undef queue_has_mail
 #undef linked
+#undef file_op_forget
 
 #if MODEL_PLANT == 17 /* who cancels leaves a holder asleep in the engine */
 #define queue_interrupt(queue) ((void)(queue))
@@ -137,6 +146,14 @@ static bool set_without_telling(struct request_table *table, struct request *req
 #include "../../lib/queue_results.c"
 
 #undef queue_event_lower
+
+#if MODEL_PLANT == 26 /* nobody is told of plain reads that were submitted */
+#define queue_changed(queue) ((void)(queue))
+#endif
+
+#include "../../lib/queue_plain.c"
+
+#undef queue_changed
 
 #if MODEL_PLANT == 14 /* a follower is taken for one whose submit is through with it */
 #define file_op_enter(file, transfer, pass)                                                        \
@@ -204,6 +221,7 @@ static int start_worker(struct thread_handle *handle, const char *name, void *(*
 #undef thread_cond_signal
 #undef thread_cond_broadcast
 #undef calloc
+#undef aligned_alloc
 #undef free
 
 #if MODEL_PLANT == 4
@@ -371,7 +389,7 @@ int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct fil
     transfer_init(transfer, op->opcode, 3, op->offset);
     transfer_set_buffer(transfer, NULL, op->len);
     pass->wants_workers = transfer_is_write(transfer) && roads[op->offset][1] != 0;
-    inflight_add(&op->file->inflight);
+    inflight_add(&op->file->inflight, 1);
     return 0;
 }
 
@@ -455,7 +473,7 @@ bool file_op_withdraw(struct aio_file *file, struct file_pass *pass)
 
 void file_op_keep(struct aio_file *file)
 {
-    inflight_add(&file->inflight);
+    inflight_add(&file->inflight, 1);
 }
 
 void file_op_submitted(struct aio_file *file, int64_t elapsed_ns, bool slept)
@@ -507,9 +525,34 @@ void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_p
     pass->marked = false;
 }
 
-void file_op_forget(struct aio_file *file)
+void file_op_forget(struct aio_file *file, unsigned count)
 {
-    inflight_remove(&file->inflight);
+    inflight_remove(&file->inflight, count);
+}
+
+/* Reads go the short way in a program of their own. */
+bool file_op_is_plain(struct aio_file *file, struct plain_file *plain)
+{
+    (void)file;
+    *plain = (struct plain_file){.fd = 3};
+    return MODEL_PLAIN;
+}
+
+void file_op_begin_plain(struct aio_file *file, unsigned count)
+{
+    inflight_add(&file->inflight, count);
+}
+
+uint32_t file_op_plain_grain(const struct aio_file *file)
+{
+    (void)file;
+    return 1;
+}
+
+bool file_op_ends_plain(const struct aio_file *file)
+{
+    (void)file;
+    return true;
 }
 
 /* --- the engine ----------------------------------------------------------------------------- */
@@ -679,6 +722,7 @@ static void submit(unsigned id, uint8_t opcode, uint32_t flags, aio_complete_fn 
     submit_op(id, &(struct aio_op){.opcode = opcode,
                                    .flags = flags,
                                    .file = &model.file,
+                                   .buf = &model,
                                    .len = 2,
                                    .deadline = model.deadline,
                                    .on_complete = on_complete});
@@ -874,8 +918,11 @@ static void check_two_callbacks(void)
 /* A callback that submits into its kept slot, while another thread wants one. */
 static void follow_up_callback(const struct aio_completion *completion)
 {
-    struct aio_op op = {
-        .opcode = AIO_OP_READ, .file = &model.file, .len = 2, .on_complete = count_callback};
+    struct aio_op op = {.opcode = AIO_OP_READ,
+                        .buf = &model,
+                        .file = &model.file,
+                        .len = 2,
+                        .on_complete = count_callback};
 
     model_expect(completion->result == 2, "a callback's result");
     model_expect(aio_queue_submit(model.queue, &op, 1, NULL) == 1, "the kept slot");
@@ -1028,7 +1075,8 @@ static void setup_close_beside_reap(void)
 {
     make_queue(DEPTH);
     submit(0, AIO_OP_READ, 0, NULL);
-    submit_op(1, &(struct aio_op){.opcode = AIO_OP_READ, .file = &model.other_file, .len = 2});
+    submit_op(1, &(struct aio_op){
+                     .opcode = AIO_OP_READ, .buf = &model, .file = &model.other_file, .len = 2});
     model.slow_tag = 1;
     model.slow_needs_marks = 1;
 }
@@ -1104,7 +1152,7 @@ static void submit_batch_and_wait(void)
 {
     const struct aio_op ops[] = {
         {.opcode = AIO_OP_WRITE, .file = &model.file, .len = 2, .offset = HELD_ENGINE},
-        {.opcode = AIO_OP_READ, .file = &model.file, .len = 2},
+        {.opcode = AIO_OP_READ, .buf = &model, .file = &model.file, .len = 2},
         {.opcode = 99},
     };
 
