@@ -319,10 +319,15 @@ void queue_tell(struct aio_queue *queue);
  * may depend on. One thread that submits and waits for itself has nobody to tell. */
 static inline void queue_changed(struct aio_queue *queue)
 {
-    if (queue->token.first != NULL || queue->token.sleeping_for > 0 || queue_callbacks_due(queue) ||
-        queue->callbacks_inflight > 0 || queue->reaper_dozing || queue->interrupt_owed ||
-        queue->event_fd >= 0 || queue->table.linked > 0 || queue->table.entering.count > 0 ||
-        queues_hastened())
+    const struct request_table *table = &queue->table;
+    /* It runs several times for each call, and mostly none of it is so: one comparison. */
+    uint64_t concerned = (uintptr_t)queue->token.first | queue->token.sleeping_for |
+                         table->callbacks.count | table->callback_notices.count |
+                         queue->callbacks_inflight | queue->reaper_dozing | queue->interrupt_owed |
+                         (uint32_t)(queue->event_fd + 1) | table->linked | table->entering.count |
+                         atomic_load_explicit(&queues_hastening, memory_order_relaxed);
+
+    if (concerned != 0)
         queue_tell(queue);
 }
 

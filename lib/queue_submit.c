@@ -492,12 +492,8 @@ void queue_start_followers(struct aio_queue *queue)
 
         request->unentered = false;
         held += request->step == FILE_STEP_HELD;
-        if (request->step == FILE_STEP_ENGINE) {
-            request->published = true;
-            request->offset = request->transfer.offset;
-            if (queue_hand_over(queue, request))
-                continue;
-        }
+        if (request->step == FILE_STEP_ENGINE && queue_hand_over(queue, request))
+            continue;
         if (queue_place(queue, request))
             batch[running++] = request;
     }

@@ -53,6 +53,17 @@ static bool wants_worker(struct aio_queue *queue, struct request *request)
     return queue_prefers_worker(queue, request) || queue_offload(queue, request);
 }
 
+/* It was held back and goes on into its file. Returns the step that is next, or an error. */
+static int come_in(struct aio_queue *queue, struct request *request)
+{
+    int step;
+
+    request->pass.came_in = false;
+    queues_hasten_end();
+    step = file_op_enter(request->file, &request->transfer, &request->pass);
+    return step == FILE_STEP_ENGINE && wants_worker(queue, request) ? FILE_STEP_WORKER : step;
+}
+
 static void end_work(struct aio_queue *queue)
 {
     queue_lock(queue);
@@ -61,12 +72,13 @@ static void end_work(struct aio_queue *queue)
     queue_unlock(queue);
 }
 
-static void launch(struct aio_queue *queue, struct request *request)
+/* retry: as for queue_launch(). */
+static void launch(struct aio_queue *queue, struct request *request, bool retry)
 {
     queue_lock(queue);
-    request_set_state(&queue->table, request, REQUEST_RUNNING);
+    request_change_state(&queue->table, request, REQUEST_WORKING, REQUEST_RUNNING);
     queue_unlock(queue);
-    queue_launch(queue, &request, 1, false);
+    queue_launch(queue, &request, 1, retry);
 }
 
 static void finish(struct aio_queue *queue, struct request *request)
@@ -99,7 +111,7 @@ static void proceed(struct aio_queue *queue, struct request *request, int step)
     if (step == FILE_STEP_HELD) {
         queues_hasten_begin(1);
     } else if (step == FILE_STEP_ENGINE) {
-        launch(queue, request);
+        launch(queue, request, false);
     } else {
         if (step < 0)
             transfer_fail(&request->transfer, step);
@@ -146,13 +158,8 @@ static void open_letter(struct aio_queue *queue, struct request *request)
 {
     int step = request->step;
 
-    if (request->pass.came_in) {
-        request->pass.came_in = false;
-        queues_hasten_end();
-        step = file_op_enter(request->file, &request->transfer, &request->pass);
-        if (step == FILE_STEP_ENGINE && wants_worker(queue, request))
-            step = FILE_STEP_WORKER;
-    }
+    if (request->pass.came_in)
+        step = come_in(queue, request);
     request->held = step == FILE_STEP_HELD; /* until this thread opens its next letter */
     if (step == FILE_STEP_WORKER)
         workers_submit(&request->pass.job);
@@ -195,10 +202,7 @@ static void queue_launch_work(struct worker_job *job)
 
     begin_work(queue, request);
     job->run = queue_work;
-    queue_lock(queue);
-    request_set_state(&queue->table, request, REQUEST_RUNNING);
-    queue_unlock(queue);
-    queue_launch(queue, &request, 1, true);
+    launch(queue, request, true);
     end_work(queue);
 }
 
@@ -211,6 +215,8 @@ bool queue_hand_over(struct aio_queue *queue, struct request *request)
     if (queue->owned || queue->token.holder != NULL || queue->table.heap_count == 0 ||
         !atomic_load_explicit(&queue->uses_workers, memory_order_relaxed))
         return false;
+    request->published = true;
+    request->offset = request->transfer.offset;
     request_set_state(&queue->table, request, REQUEST_WORKING);
     request->pass.job.run = queue_launch_work;
     workers_submit(&request->pass.job);
@@ -232,11 +238,7 @@ void queue_work(struct worker_job *job)
     if (!begin_work(queue, request))
         return;
     if (request->pass.came_in) {
-        request->pass.came_in = false;
-        queues_hasten_end();
-        step = file_op_enter(request->file, &request->transfer, &request->pass);
-        if (step == FILE_STEP_ENGINE && wants_worker(queue, request))
-            step = FILE_STEP_WORKER;
+        step = come_in(queue, request);
         if (step == FILE_STEP_WORKER)
             begin_after_hold(queue, request);
     }

@@ -364,8 +364,9 @@ static void finish_plain(struct aio_queue *queue, struct request *request)
 {
     struct request_table *table = &queue->table;
 
-    leave_short_way(request);
-    request->transfer.result = (int64_t)request->length;
+    request->transfer.result = (int64_t)request->transfer.io.len;
+    request->transfer.offset = request->transfer.io.offset;
+    request->transfer.error = 0;
     if (request->on_complete != NULL) {
         queue->callbacks_inflight--;
         request_change_state(table, request, REQUEST_RUNNING, REQUEST_CALLBACK);

@@ -68,8 +68,8 @@ struct request_link {
     struct request *previous;
 };
 
-/* What every operation needs comes first. A plain request, while it is RUNNING, has of its transfer
- * no more than the io, and no pass. */
+/* What every operation needs comes first. A plain request has of its transfer no more than the io
+ * and, in the end, the result with its error and offset; and it has no pass. */
 struct request {
     _Alignas(64) struct transfer transfer;
     struct aio_file *file; /* NULL for a NOP without one */

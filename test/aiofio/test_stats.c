@@ -72,7 +72,7 @@ START_TEST(percentiles_are_ranks)
 
     ck_assert_uint_eq(histogram_percentile(histogram, 50), 0);
     for (unsigned value = 1; value <= 100; value++)
-        histogram_add(value % 2 ? histogram : other, value);
+        histogram_add(value % 2 ? histogram : other, value, 1);
     histogram_merge(histogram, other);
     ck_assert_uint_eq(histogram_total(histogram), 100);
     ck_assert_uint_eq(histogram_percentile(histogram, 1), 1);
@@ -175,8 +175,8 @@ START_TEST(an_operation_is_counted_in_its_direction)
     struct job_stats *stats = job_stats_new();
     struct job_stats *sum = job_stats_new();
 
-    job_stats_add(stats, DIRECTION_WRITE, 4096, 1000, 1050);
-    job_stats_add(stats, DIRECTION_VERIFY, 4096, 1000, 1050);
+    job_stats_add(stats, DIRECTION_WRITE, 1, 4096, 1000, 1050);
+    job_stats_add(stats, DIRECTION_VERIFY, 1, 4096, 1000, 1050);
     job_stats_merge(sum, stats);
     job_stats_merge(sum, stats);
     ck_assert_uint_eq(sum->directions[DIRECTION_WRITE].total.operations, 2);

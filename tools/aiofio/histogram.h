@@ -31,9 +31,10 @@ static inline unsigned histogram_bucket(uint64_t value)
            (unsigned)((value >> shift) & ((1u << HISTOGRAM_BITS) - 1));
 }
 
-static inline void histogram_add(struct histogram *histogram, uint64_t value)
+/* Adds a value that came count times. */
+static inline void histogram_add(struct histogram *histogram, uint64_t value, unsigned count)
 {
-    histogram->buckets[histogram_bucket(value)]++;
+    histogram->buckets[histogram_bucket(value)] += count;
 }
 
 /* The value in the middle of a bucket, which stands for all of it. */

@@ -49,13 +49,42 @@ void issuer_free(struct issuer *issuer)
     free(issuer->views);
 }
 
+/* Operations reaped one after the other that were prepared and submitted at the same two instants:
+ * they have their latencies in common. */
+struct common {
+    enum direction direction;
+    uint64_t prepared_ns;
+    uint64_t submitted_ns;
+    uint64_t bytes;
+    unsigned count;
+};
+
+static void count_common(const struct issuer *issuer, struct common *common, uint64_t now_ns)
+{
+    if (common->count > 0)
+        job_stats_add(issuer->stats, common->direction, common->count, common->bytes,
+                      now_ns - common->submitted_ns, now_ns - common->prepared_ns);
+    common->bytes = 0;
+    common->count = 0;
+}
+
+/* count_common() is to follow the last. */
 static inline void finish(const struct issuer *issuer, const struct source *source,
                           const struct operation *operation, int64_t result, int error,
-                          uint64_t now_ns)
+                          uint64_t now_ns, struct common *common)
 {
-    if (result >= 0)
-        job_stats_add(issuer->stats, operation->direction, (uint64_t)result,
-                      now_ns - operation->submitted_ns, now_ns - operation->prepared_ns);
+    if (operation->submitted_ns != common->submitted_ns ||
+        operation->prepared_ns != common->prepared_ns ||
+        operation->direction != common->direction) {
+        count_common(issuer, common, now_ns);
+        common->direction = operation->direction;
+        common->prepared_ns = operation->prepared_ns;
+        common->submitted_ns = operation->submitted_ns;
+    }
+    if (result >= 0) {
+        common->bytes += (uint64_t)result;
+        common->count++;
+    }
     if (result >= 0 && result != (int64_t)operation->length)
         issuer->stats->directions[operation->direction].shorts++;
     source->done(source->context, operation, result, error);
@@ -142,6 +171,7 @@ static void run_queue(struct issuer *issuer, const struct source *source)
     bool more = true;
 
     for (;;) {
+        struct common common = {.count = 0};
         int count;
 
         if (more)
@@ -160,9 +190,11 @@ static void run_queue(struct issuer *issuer, const struct source *source)
             const struct aio_completion *completion = &issuer->completions[i];
             struct operation *operation = completion->context;
 
-            finish(issuer, source, operation, completion->result, completion->error, now_ns);
+            finish(issuer, source, operation, completion->result, completion->error, now_ns,
+                   &common);
             issuer->idle[issuer->idle_count++] = operation;
         }
+        count_common(issuer, &common, now_ns);
     }
 }
 
@@ -185,6 +217,7 @@ static void run_blocking(struct issuer *issuer, const struct source *source)
     struct operation *operation = &issuer->operations[0];
 
     while (source->next(source->context, operation)) {
+        struct common common = {.count = 0};
         uint64_t now_ns;
         ssize_t result;
 
@@ -196,7 +229,8 @@ static void run_blocking(struct issuer *issuer, const struct source *source)
         now_ns = clock_now_ns();
         source->tick(source->context, now_ns);
         job_stats_complete(issuer->stats, 1);
-        finish(issuer, source, operation, result, 0, now_ns);
+        finish(issuer, source, operation, result, 0, now_ns, &common);
+        count_common(issuer, &common, now_ns);
     }
 }
 

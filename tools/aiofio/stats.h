@@ -110,19 +110,20 @@ struct job_stats {
 struct job_stats *job_stats_new(void);
 void job_stats_free(struct job_stats *stats);
 
-/* Counts an operation: clat_ns from submission to reaping, lat_ns from preparation on. */
-static inline void job_stats_add(struct job_stats *stats, enum direction direction, uint64_t bytes,
-                                 uint64_t clat_ns, uint64_t lat_ns)
+/* Counts operations of the same latencies: clat_ns from submission to reaping, lat_ns from
+ * preparation on. bytes: of all of them. */
+static inline void job_stats_add(struct job_stats *stats, enum direction direction, unsigned count,
+                                 uint64_t bytes, uint64_t clat_ns, uint64_t lat_ns)
 {
     struct direction_stats *to = &stats->directions[direction];
 
-    to->total.operations++;
+    to->total.operations += count;
     to->total.bytes += bytes;
-    moments_add(&to->clat, clat_ns, 1);
-    moments_add(&to->lat, lat_ns, 1);
-    histogram_add(&to->clat_histogram, clat_ns);
+    moments_add(&to->clat, clat_ns, count);
+    moments_add(&to->lat, lat_ns, count);
+    histogram_add(&to->clat_histogram, clat_ns, count);
     if (direction <= DIRECTION_WRITE)
-        histogram_add(&stats->lat_histogram, lat_ns);
+        histogram_add(&stats->lat_histogram, lat_ns, count);
 }
 
 /* count operations were submitted, and then depth were in flight. */

@@ -191,7 +191,7 @@ static void end_fsync(struct worker *worker)
     if (result < 0)
         worker_fail(worker, -result, "fsync at the end", 0, NULL);
     else
-        job_stats_add(worker->stats, DIRECTION_SYNC, 0, lasted_ns, lasted_ns);
+        job_stats_add(worker->stats, DIRECTION_SYNC, 1, 0, lasted_ns, lasted_ns);
 }
 
 static uint64_t to_us(const struct timeval *time)
