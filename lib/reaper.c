@@ -359,25 +359,41 @@ static inline void hand_out(struct aio_queue *queue, struct request *request,
     request_free_push(&queue->table, request);
 }
 
-/* Into the lists, for whoever will ask. */
+static void write_plain_result(struct request *request)
+{
+    request->transfer.result = (int64_t)request->transfer.io.len;
+    request->transfer.offset = request->transfer.io.offset;
+    request->transfer.error = 0;
+}
+
+/* It waits to be asked for, in the list or by its id. */
 static void finish_plain(struct aio_queue *queue, struct request *request)
 {
     struct request_table *table = &queue->table;
 
-    request->transfer.result = (int64_t)request->transfer.io.len;
-    request->transfer.offset = request->transfer.io.offset;
-    request->transfer.error = 0;
-    if (request->on_complete != NULL) {
-        queue->callbacks_inflight--;
-        request_change_state(table, request, REQUEST_RUNNING, REQUEST_CALLBACK);
-        request_list_push(&table->callbacks, request);
-        return;
-    }
+    write_plain_result(request);
     request_change_state(table, request, REQUEST_RUNNING, REQUEST_DONE);
     if (!request->waited && !request->claimed) {
         queue->reapable--;
         queue->results_new = true;
         request_list_push(&table->done, request);
+    }
+}
+
+/* Its file is kept until the callback has returned; but a close by the owner does not wait for the
+ * owner's own next call. */
+static void call_back_plain(struct aio_queue *queue, struct request *request,
+                            struct looking *looking)
+{
+    struct request_table *table = &queue->table;
+
+    write_plain_result(request);
+    request_change_state(table, request, REQUEST_RUNNING, REQUEST_CALLBACK);
+    request_list_push(&table->callbacks, request);
+    queue->callbacks_inflight--;
+    if (!queue->owned) {
+        looking->left--;
+        looking->plain_reads++;
     }
 }
 
@@ -392,10 +408,6 @@ static void change_file(const struct aio_queue *queue, struct aio_file *file,
 static inline bool take_plain_event(struct aio_queue *queue, struct request *request,
                                     struct looking *looking)
 {
-    /* A callback's file is kept until it has returned; but a close by the owner does not wait for
-     * the owner's own next call. */
-    bool kept = request->on_complete != NULL && !queue->owned;
-
     if (request->file != looking->file) {
         change_file(queue, request->file, looking);
         if (looking->file == NULL)
@@ -403,10 +415,10 @@ static inline bool take_plain_event(struct aio_queue *queue, struct request *req
     }
     TRACE4(done, queue, request->id, request->transfer.io.len, 0);
     looking->plain_bytes += request->transfer.io.len;
-    looking->left += !kept;
-    looking->plain_reads += kept;
-    if (looking->out != looking->out_end && request->on_complete == NULL &&
-        !(request->waited | request->claimed))
+    looking->left++;
+    if (request->on_complete != NULL)
+        call_back_plain(queue, request, looking);
+    else if (looking->out != looking->out_end && !(request->waited | request->claimed))
         hand_out(queue, request, looking);
     else
         finish_plain(queue, request);
