@@ -89,28 +89,38 @@ enum file_step {
 };
 
 /*
- * The short way. A read that is direct as it is, and asks for no option, has nothing of its file
- * but that it is kept open. That is most of what storage engines submit; it has no pass, and is
- * dealt with by the batch.
+ * The short way. A read or a write that is direct as it is, asks for no option and does not extend
+ * its file needs little of it: that it is kept open, and if it writes, its lanes of the gate. That
+ * is most of what storage engines submit; it has no pass, and is dealt with by the batch.
  */
 struct plain_file {
     int fd;
+    bool writes;
     /* What offsets and lengths, and addresses, have none of: what is not aligned, or too large. */
     uint64_t range_bits;
     uint64_t memory_bits;
 };
 
-/* Whether reads of a file can go the short way now. No lock held, as for the next. */
-bool file_op_is_plain(struct aio_file *file, struct plain_file *plain);
+/* Whether operations of an opcode can go the short way now. No lock held that a file's may be
+ * taken under, as for the next. */
+bool file_op_is_plain(struct aio_file *file, uint8_t opcode, struct plain_file *plain);
 
-/* Counts so many reads that do as in flight. */
-void file_op_begin_plain(struct aio_file *file, unsigned count);
+/* Enters the gate for a write of that range. Returns false where it may extend the file, or somebody
+ * is in the way. The queue's lock may be held, as for all that follow; none of them blocks. */
+bool file_op_enter_plain(struct aio_file *file, int64_t offset, uint64_t length);
 
-/* What the rest of such a read, if it is short, has to be aligned to: bytes. */
-uint32_t file_op_plain_grain(const struct aio_file *file);
+/* Counts so many operations that are on the short way as in flight. */
+void file_op_begin_plain(struct aio_file *file, uint8_t opcode, unsigned count);
 
-/* Whether the results of such reads are what the kernel said. The queue's lock may be held. */
+/* Whether the results of such operations are what the kernel said, and there is no more to do. */
 bool file_op_ends_plain(const struct aio_file *file);
+
+/* A write of that range leaves the gate. */
+void file_op_leave_plain(struct aio_file *file, int64_t offset, uint64_t length);
+
+/* An operation leaves the short way: of its transfer there is the io. Fills the rest and the pass,
+ * as they are of one that an engine has. */
+void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
 
 /* Checks an operation that is to be submitted, fills transfer and pass, counts it as in flight.
  * Returns 0, or a negated errno with nothing changed. No lock held. */

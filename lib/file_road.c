@@ -1262,31 +1262,79 @@ int file_run(struct aio_file *file, const struct aio_op *op, struct transfer *tr
 
 /* --- submitted operations ------------------------------------------------------------------- */
 
-bool file_op_is_plain(struct aio_file *file, struct plain_file *plain)
+static bool reads_are_plain(const struct aio_file *file)
+{
+    return file->readable && file_reads_plainly(file, 0, file->alignment.read);
+}
+
+static bool writes_are_plain(const struct aio_file *file)
+{
+    return file->writable && file_sync_error(file) == 0 &&
+           file_fits_plainly(file, 0, file->direct_alignment, file->direct_alignment);
+}
+
+bool file_op_is_plain(struct aio_file *file, uint8_t opcode, struct plain_file *plain)
 {
     const uint64_t too_large = UINT64_C(3) << 62; /* offset + length is no more than INT64_MAX */
+    uint32_t grain = file->alignment.read;
 
+    plain->writes = opcode == AIO_OP_WRITE;
+    if (plain->writes)
+        grain = file->direct_alignment;
     plain->fd = file->fd;
-    plain->range_bits = (file->alignment.read - 1) | too_large;
+    plain->range_bits = (grain - 1) | too_large;
     plain->memory_bits = file->alignment.memory - 1;
-    return file->readable && !file->check.on && file_reads_plainly(file, 0, file->alignment.read) &&
+    return (plain->writes ? writes_are_plain(file) : reads_are_plain(file)) && !file->check.on &&
            pace_look(&file->pace) == PACE_FREE && !file_is_inherited(file);
 }
 
-uint32_t file_op_plain_grain(const struct aio_file *file)
+bool file_op_enter_plain(struct aio_file *file, int64_t offset, uint64_t length)
 {
-    return file->alignment.read;
+    struct gate_pass pass = {.shared = 0};
+    struct gate_pass *came_in;
+    bool inside;
+
+    /* It may not, if the kernel were asked: that is for the long way, which then is known to all.
+     */
+    if (!file->device && offset + (int64_t)length >
+                             atomic_load_explicit(&file->inode->known_end, memory_order_relaxed))
+        return false;
+    inside = gate_try_shared(&file->inode->gate, &pass, gate_range(offset, length), &came_in);
+    start_passes(came_in);
+    return inside;
 }
 
-void file_op_begin_plain(struct aio_file *file, unsigned count)
+void file_op_begin_plain(struct aio_file *file, uint8_t opcode, unsigned count)
 {
     inflight_add(&file->inflight, count);
-    stats_add(stats_cell(&file->stats), STATS_DIRECT_READS, count);
+    stats_add(stats_cell(&file->stats),
+              opcode == AIO_OP_WRITE ? STATS_DIRECT_WRITES : STATS_DIRECT_READS, count);
 }
 
 bool file_op_ends_plain(const struct aio_file *file)
 {
     return atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed) < 0;
+}
+
+void file_op_leave_plain(struct aio_file *file, int64_t offset, uint64_t length)
+{
+    struct gate_pass pass = {.shared = gate_range(offset, length)};
+
+    file_leave_gate(file, &pass);
+}
+
+void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    const struct engine_io io = transfer->io;
+
+    transfer_init(transfer, io.opcode, io.fd, io.offset);
+    transfer->alignment = grain_of(file, transfer);
+    transfer_set_buffer(transfer, io.buf, io.len);
+    file_pass_init(pass);
+    if (transfer_is_write(transfer))
+        pass->gate.shared = gate_range(io.offset, io.len);
+    pass->memory_fits = true;
+    pass->stage = STAGE_INSIDE;
 }
 
 int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct file_pass *pass)

@@ -11,7 +11,7 @@ _Static_assert(sizeof(struct aio_op) == 96, "part of the ABI");
 _Static_assert(sizeof(struct aio_completion) == 64, "part of the ABI");
 _Static_assert(offsetof(struct aio_op, flags) == 4 && offsetof(struct aio_op, file) == 8 &&
                    offsetof(struct aio_op, mode) == offsetof(struct aio_op, priority) + 4,
-               "as op_is_plain_read() looks at them");
+               "as op_is_plain() looks at them");
 
 /* Flags of which this version knows what to do, by opcode. */
 static uint32_t known_flags_of(uint8_t opcode)

@@ -38,19 +38,27 @@ static inline uint64_t op_bytes(const void *fields)
     return bytes;
 }
 
-/* Whether it is a read into one buffer, with no option but WAITED, whose offset and length have
- * none of some bits and whose memory none of others: one comparison for all that. */
-static inline bool op_is_plain_read(const struct aio_op *op, uint64_t range_bits,
-                                    uint64_t memory_bits)
+/* The first bytes of a read or a write of which nothing but the opcode is set there. */
+static inline uint64_t op_plain_head(uint8_t opcode)
 {
-    static const struct aio_op plain = {.opcode = AIO_OP_READ};
+    static const struct aio_op read = {.opcode = AIO_OP_READ};
+    static const struct aio_op write = {.opcode = AIO_OP_WRITE};
+
+    return opcode == AIO_OP_READ ? op_bytes(&read) : op_bytes(&write);
+}
+
+/* Whether it moves one buffer, with a head and with no option but WAITED; offset and length have
+ * none of some bits and the memory none of others. One comparison for all that. */
+static inline bool op_is_plain(const struct aio_op *op, uint64_t head, uint64_t range_bits,
+                               uint64_t memory_bits)
+{
     static const struct aio_op allowed = {.flags = AIO_OP_WAITED};
-    uint64_t unusual =
-        ((op_bytes(op) & ~op_bytes(&allowed)) ^ op_bytes(&plain)) | op_bytes(&op->priority) |
-        op->deadline | op->reserved2[0] | op->reserved2[1] | op->reserved2[2] |
-        (((uint64_t)op->offset | op->len) & range_bits) | ((uintptr_t)op->buf & memory_bits) |
-        /* Neither is 0: the number before that has all bits. */
-        ((((uintptr_t)op->buf - 1) | (op->len - 1)) >> 63);
+    uint64_t unusual = ((op_bytes(op) & ~op_bytes(&allowed)) ^ head) | op_bytes(&op->priority) |
+                       op->deadline | op->reserved2[0] | op->reserved2[1] | op->reserved2[2] |
+                       (((uint64_t)op->offset | op->len) & range_bits) |
+                       ((uintptr_t)op->buf & memory_bits) |
+                       /* Neither is 0: the number before that has all bits. */
+                       ((((uintptr_t)op->buf - 1) | (op->len - 1)) >> 63);
 
     return unusual == 0 && (op->on_complete == NULL || op->flags == 0);
 }

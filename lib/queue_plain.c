@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * queue_plain.c - the short way in, of plain reads (file_ops.h).
+ * queue_plain.c - the short way in (file_ops.h).
  *
  * The operations at the front of a batch that are plain are written into free slots and made known
  * in one pass under the lock, and given to the engine. Nothing on this way waits, needs a worker or
  * can be refused. The first operation that is not plain, or finds no free slot, takes the long way
  * with all behind it.
  *
- * reaper.c has the short way out. A plain request that does not end as it should (a short read, an
- * error, an engine without room) becomes one like all others there.
+ * reaper.c has the short way out. A plain request that does not end as it should (a short transfer,
+ * an error, an engine without room) becomes one like all others there.
  */
 #include <stddef.h>
 
@@ -28,12 +28,12 @@ struct plain_batch {
 };
 
 /* Writes an operation into a slot, but for what reaper.c adds where it leaves the short way. */
-static inline void write_slot(struct request *request, const struct aio_op *op,
+static inline void write_slot(struct request *request, const struct aio_op *op, uint8_t opcode,
                               struct aio_file *file, int fd, uint64_t sequence, int64_t now_ns)
 {
     struct engine_io *io = &request->transfer.io;
 
-    io->opcode = AIO_OP_READ;
+    io->opcode = opcode;
     io->fd = fd;
     io->rw_flags = 0;
     io->priority = 0;
@@ -52,11 +52,13 @@ static inline void write_slot(struct request *request, const struct aio_op *op,
     request->begun_ns = now_ns;
 }
 
-/* Writes operations of one file, as long as they are plain reads of it. Lock held. */
+/* Writes operations of one file and opcode, as long as they are plain. Lock held. */
 static void write_run(const struct aio_queue *queue, struct plain_batch *batch,
                       const struct aio_op *ops, const struct plain_file *plain, aio_request_id *ids)
 {
     struct aio_file *const file = ops[batch->count].file;
+    const uint8_t opcode = ops[batch->count].opcode;
+    const uint64_t head = op_plain_head(opcode);
     const struct plain_file known = *plain;
     const enum request_state before = batch->before;
     const unsigned room = batch->room;
@@ -71,18 +73,20 @@ static void write_run(const struct aio_queue *queue, struct plain_batch *batch,
         const struct aio_op *op = &ops[index];
         struct request *request;
 
-        if (op->file != file || !op_is_plain_read(op, known.range_bits, known.memory_bits))
+        if (op->file != file || !op_is_plain(op, head, known.range_bits, known.memory_bits))
+            break;
+        if (known.writes && !file_op_enter_plain(file, op->offset, op->len))
             break;
         request = *--slot;
-        write_slot(request, op, file, known.fd, ++sequence, now_ns);
+        write_slot(request, op, opcode, file, known.fd, ++sequence, now_ns);
         request_start_plain(request, before);
         batch->ios[index] = &request->transfer.io;
         waited += op->flags;
         callbacks += op->on_complete != NULL;
         if (ids != NULL)
             ids[index] = request->id;
-        TRACE6(submit, queue, request->id, AIO_OP_READ, file, op->offset, op->len);
-        TRACE4(begin, queue, request->transfer.io.tag, AIO_OP_READ, op->offset);
+        TRACE6(submit, queue, request->id, opcode, file, op->offset, op->len);
+        TRACE4(begin, queue, request->transfer.io.tag, opcode, op->offset);
     }
     batch->slot = slot;
     batch->callbacks += callbacks;
@@ -90,7 +94,15 @@ static void write_run(const struct aio_queue *queue, struct plain_batch *batch,
     batch->count = index;
 }
 
-/* Writes what is plain, file by file. Lock held. */
+/* Whether an operation is plain as far as that can be seen without its file. The file of a wrong
+ * one is not to be looked at. */
+static bool looks_plain(const struct aio_op *op)
+{
+    return (op->opcode == AIO_OP_READ || op->opcode == AIO_OP_WRITE) && op->file != NULL &&
+           op_is_plain(op, op_plain_head(op->opcode), 0, 0);
+}
+
+/* Writes what is plain, run by run. The first looks so. Lock held. */
 static void write_batch(struct aio_queue *queue, struct plain_batch *batch,
                         const struct aio_op *ops, aio_request_id *ids)
 {
@@ -102,13 +114,12 @@ static void write_batch(struct aio_queue *queue, struct plain_batch *batch,
         struct plain_file plain;
 
         first = batch->count;
-        /* The file of a wrong operation is not to be looked at. */
-        if (op->file == NULL || !op_is_plain_read(op, 0, 0) || !file_op_is_plain(op->file, &plain))
+        if (!file_op_is_plain(op->file, op->opcode, &plain))
             break;
         write_run(queue, batch, ops, &plain, ids);
         if (batch->count > first)
-            file_op_begin_plain(op->file, batch->count - first);
-    } while (batch->count > first && batch->count < batch->room);
+            file_op_begin_plain(op->file, op->opcode, batch->count - first);
+    } while (batch->count > first && batch->count < batch->room && looks_plain(&ops[batch->count]));
 }
 
 /* Makes the written requests known. Lock held. */
@@ -159,7 +170,7 @@ int queue_submit_plain(struct aio_queue *queue, const struct aio_op *ops, unsign
     struct request *kept;
     struct plain_batch batch;
 
-    if (!op_is_plain_read(&ops[0], 0, 0))
+    if (!looks_plain(&ops[0]))
         return 0;
     kept = reaper_take_kept(queue);
     queue_lock(queue);

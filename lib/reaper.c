@@ -243,21 +243,13 @@ static void finish_link(struct aio_queue *queue, struct request *request)
     }
 }
 
-/* A plain request becomes one like all others. What it had of its file was nothing, and of its
- * transfer only what an engine needs. */
+/* A plain request becomes one like all others. */
 static void leave_short_way(struct request *request)
 {
-    const struct engine_io io = request->transfer.io;
-
-    transfer_init(&request->transfer, AIO_OP_READ, io.fd, io.offset);
-    transfer_set_buffer(&request->transfer, io.buf, io.len);
-    request->transfer.alignment = file_op_plain_grain(request->file);
-    file_pass_init(&request->pass);
-    request->pass.memory_fits = true;
-    request->pass.stage = STAGE_INSIDE;
+    file_op_unfold(request->file, &request->transfer, &request->pass);
     request->pass.job.run = queue_work;
-    request->offset = io.offset;
-    request->length = io.len;
+    request->offset = request->transfer.offset;
+    request->length = request->transfer.total;
     request->first_ns = request->begun_ns;
     request->deadline_ns = 0;
     request->plain = false;
@@ -276,15 +268,16 @@ struct looking {
     int64_t begun_ns; /* of the last event's request */
     unsigned begun;   /* events in a row that have it in common */
 
-    struct aio_file *file; /* of the last plain reads; NULL: they cannot go the short way */
+    struct aio_file *file; /* of the last plain requests; NULL: they have to take the long way */
     unsigned left;         /* of these, those that are through with it */
 
     /* Room for results that who looks gets at once; NULL to NULL: there is none. */
     struct aio_completion *out;
     struct aio_completion *out_end;
 
-    uint64_t plain_reads;
-    uint64_t plain_bytes;
+    /* On the short way, by opcode: READ and WRITE. */
+    uint64_t moved[AIO_OP_WRITE + 1];
+    uint64_t bytes[AIO_OP_WRITE + 1];
 };
 
 /* Who asks for results and reaps for itself gets those of the short way without their being put
@@ -304,7 +297,6 @@ static void leave_file(struct looking *looking)
 {
     if (looking->left > 0)
         file_op_forget(looking->file, looking->left);
-    looking->plain_reads += looking->left;
     looking->left = 0;
 }
 
@@ -338,10 +330,12 @@ static void end_looking(struct aio_queue *queue, struct waiter *waiter, struct l
     count_begun(queue, looking);
     leave_file(looking);
     end_out(queue, waiter, looking);
-    stats->completed += looking->plain_reads;
-    stats->operations[AIO_OP_READ] += looking->plain_reads;
-    stats->direct += looking->plain_reads;
-    stats->bytes_read += looking->plain_bytes;
+    stats->completed += looking->moved[AIO_OP_READ] + looking->moved[AIO_OP_WRITE];
+    stats->direct += looking->moved[AIO_OP_READ] + looking->moved[AIO_OP_WRITE];
+    stats->operations[AIO_OP_READ] += looking->moved[AIO_OP_READ];
+    stats->operations[AIO_OP_WRITE] += looking->moved[AIO_OP_WRITE];
+    stats->bytes_read += looking->bytes[AIO_OP_READ];
+    stats->bytes_written += looking->bytes[AIO_OP_WRITE];
 }
 
 /* The result goes to who looks, the slot is free. */
@@ -391,10 +385,8 @@ static void call_back_plain(struct aio_queue *queue, struct request *request,
     request_change_state(table, request, REQUEST_RUNNING, REQUEST_CALLBACK);
     request_list_push(&table->callbacks, request);
     queue->callbacks_inflight--;
-    if (!queue->owned) {
+    if (!queue->owned)
         looking->left--;
-        looking->plain_reads++;
-    }
 }
 
 static void change_file(const struct aio_queue *queue, struct aio_file *file,
@@ -404,7 +396,7 @@ static void change_file(const struct aio_queue *queue, struct aio_file *file,
     looking->file = file_op_ends_plain(file) && !queue->times ? file : NULL;
 }
 
-/* The short way out, of a plain read that is whole. Returns false where there is more to do. */
+/* The short way out, of a plain transfer that is whole. Returns false where there is more to do. */
 static inline bool take_plain_event(struct aio_queue *queue, struct request *request,
                                     struct looking *looking)
 {
@@ -414,7 +406,10 @@ static inline bool take_plain_event(struct aio_queue *queue, struct request *req
             return false;
     }
     TRACE4(done, queue, request->id, request->transfer.io.len, 0);
-    looking->plain_bytes += request->transfer.io.len;
+    if (request->transfer.io.opcode == AIO_OP_WRITE)
+        file_op_leave_plain(request->file, request->transfer.io.offset, request->transfer.io.len);
+    looking->moved[request->transfer.io.opcode]++;
+    looking->bytes[request->transfer.io.opcode] += request->transfer.io.len;
     looking->left++;
     if (request->on_complete != NULL)
         call_back_plain(queue, request, looking);

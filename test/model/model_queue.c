@@ -531,22 +531,42 @@ void file_op_forget(struct aio_file *file, unsigned count)
 }
 
 /* Reads go the short way in a program of their own. */
-bool file_op_is_plain(struct aio_file *file, struct plain_file *plain)
+bool file_op_is_plain(struct aio_file *file, uint8_t opcode, struct plain_file *plain)
 {
     (void)file;
     *plain = (struct plain_file){.fd = 3};
-    return MODEL_PLAIN;
+    return MODEL_PLAIN && opcode == AIO_OP_READ;
 }
 
-void file_op_begin_plain(struct aio_file *file, unsigned count)
+bool file_op_enter_plain(struct aio_file *file, int64_t offset, uint64_t length)
 {
+    (void)file;
+    (void)offset;
+    (void)length;
+    return false;
+}
+
+void file_op_begin_plain(struct aio_file *file, uint8_t opcode, unsigned count)
+{
+    (void)opcode;
     inflight_add(&file->inflight, count);
 }
 
-uint32_t file_op_plain_grain(const struct aio_file *file)
+void file_op_leave_plain(struct aio_file *file, int64_t offset, uint64_t length)
 {
     (void)file;
-    return 1;
+    (void)offset;
+    (void)length;
+}
+
+void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+{
+    const struct engine_io io = transfer->io;
+
+    (void)file;
+    *pass = (struct file_pass){.marked = true};
+    transfer_init(transfer, io.opcode, io.fd, io.offset);
+    transfer_set_buffer(transfer, io.buf, io.len);
 }
 
 bool file_op_ends_plain(const struct aio_file *file)
