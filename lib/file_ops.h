@@ -101,12 +101,12 @@ struct plain_file {
     uint64_t memory_bits;
 };
 
-/* Whether operations of an opcode can go the short way now. No lock held that a file's may be
- * taken under, as for the next. */
+/* Whether operations of an opcode can go the short way now. The queue's lock may be held, as for
+ * all that follow; none of them blocks. */
 bool file_op_is_plain(struct aio_file *file, uint8_t opcode, struct plain_file *plain);
 
-/* Enters the gate for a write of that range. Returns false where it may extend the file, or somebody
- * is in the way. The queue's lock may be held, as for all that follow; none of them blocks. */
+/* Enters the gate for a write of that range. Returns false where it may extend the file, or where
+ * somebody is in the way. */
 bool file_op_enter_plain(struct aio_file *file, int64_t offset, uint64_t length);
 
 /* Counts so many operations that are on the short way as in flight. */

@@ -901,6 +901,34 @@ START_TEST(a_slow_worker_is_a_slow_device)
 }
 END_TEST
 
+/* Where the engine's submit would wait for the disk, if it can be known. */
+START_TEST(what_extends_the_file_is_for_a_worker)
+{
+    struct rig rig = limited_rig(kinds_of_queue[_i], UINT64_MAX);
+    char *page = page_alloc(PAGE);
+    off_t end = aio_file_size(rig.file);
+    struct aio_op ops[] = {
+        op_write(rig.file, page, PAGE, 0),
+        op_write(rig.file, page, PAGE, end),
+    };
+    aio_request_id ids[2];
+
+    fault_block_where_files_grow(rig.fault, true);
+    for (unsigned round = 0; round < 3; round++) {
+        if (round == 2)
+            EXPECT(aio_file_truncate(rig.file, end), 0);
+        EXPECT(aio_queue_submit(rig.queue, ops, 2, ids), 2);
+        REQUIRE_EQ(completion_of(rig.queue, ids[0]).result, PAGE);
+        REQUIRE_EQ(completion_of(rig.queue, ids[1]).result, PAGE);
+        /* The second time it lies inside. */
+        REQUIRE_EQ(stats_of(rig.queue).by_worker, round < 2 ? 1 : 2);
+        REQUIRE_EQ(aio_file_size(rig.file), end + PAGE);
+    }
+    rig_close(&rig);
+    free(page);
+}
+END_TEST
+
 /* Each submit sleeps, and that is told of. */
 START_TEST(a_slow_submit_is_in_submitting)
 {
@@ -1243,6 +1271,7 @@ static Suite *times_suite(void)
         {"room", an_engine_without_room_is_waited_for},
         {"follower", a_follower_waits_for_its_leader},
         {"worker", a_slow_worker_is_a_slow_device},
+        {"extending", what_extends_the_file_is_for_a_worker},
         {"submitting", a_slow_submit_is_in_submitting},
         {"callbacks", callbacks_have_their_times},
         {"states", each_has_its_state},
