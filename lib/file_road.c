@@ -1288,19 +1288,28 @@ bool file_op_is_plain(struct aio_file *file, uint8_t opcode, struct plain_file *
            pace_look(&file->pace) == PACE_FREE && !file_is_inherited(file);
 }
 
+/* As far as is known without asking the kernel, which is for the long way to do. */
+static bool may_extend(const struct aio_file *file, off_t end)
+{
+    return !file->device &&
+           end > atomic_load_explicit(&file->inode->known_end, memory_order_relaxed);
+}
+
 bool file_op_enter_plain(struct aio_file *file, int64_t offset, uint64_t length)
 {
     struct gate_pass pass = {.shared = 0};
     struct gate_pass *came_in;
     bool inside;
 
-    /* It may not, if the kernel were asked: that is for the long way, which then is known to all.
-     */
-    if (!file->device && offset + (int64_t)length >
-                             atomic_load_explicit(&file->inode->known_end, memory_order_relaxed))
+    if (may_extend(file, offset + (off_t)length))
         return false;
     inside = gate_try_shared(&file->inode->gate, &pass, gate_range(offset, length), &came_in);
     start_passes(came_in);
+    /* Inside, no truncate can come between. */
+    if (inside && may_extend(file, offset + (off_t)length)) {
+        file_leave_gate(file, &pass);
+        inside = false;
+    }
     return inside;
 }
 

@@ -164,8 +164,19 @@ static void find_slots(struct aio_queue *queue, struct request *const *kept, uns
         batch->room = 0;
 }
 
+/* The file of the operation behind those written, where one of these has it too. Once they are done
+ * it may be closed, if the next one is refused, and that is yet to be seen. NULL: there is none. */
+static struct aio_file *file_behind(const struct plain_batch *batch, const struct aio_op *ops,
+                                    unsigned count)
+{
+    for (unsigned index = 0; batch->count < count && index < batch->count; index++)
+        if (ops[index].file == ops[batch->count].file)
+            return ops[index].file;
+    return NULL;
+}
+
 int queue_submit_plain(struct aio_queue *queue, const struct aio_op *ops, unsigned count,
-                       aio_request_id *ids)
+                       aio_request_id *ids, struct aio_file **behind)
 {
     struct request *kept;
     struct plain_batch batch;
@@ -177,8 +188,12 @@ int queue_submit_plain(struct aio_queue *queue, const struct aio_op *ops, unsign
     find_slots(queue, &kept, count < QUEUE_BATCH ? count : QUEUE_BATCH, &batch);
     if (batch.room > 0)
         write_batch(queue, &batch, ops, ids);
-    if (batch.count > 0)
+    if (batch.count > 0) {
+        *behind = file_behind(&batch, ops, count);
+        if (*behind != NULL)
+            file_op_keep(*behind);
         publish_batch(queue, &batch);
+    }
     queue_unlock(queue);
     if (batch.count == 0) {
         if (kept != NULL)

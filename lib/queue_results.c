@@ -258,7 +258,7 @@ int aio_queue_reap(struct aio_queue *queue, struct aio_completion *completions, 
         return error;
     deadline_ns = min > 0 ? thread_deadline_ns(timeout) : 0;
     waiter.out = completions;
-    waiter.out_end = completions + max;
+    waiter.out_end = max > 0 ? completions + max : NULL;
     queue_lock(queue);
     waiter.calls = queue->owned;
     if (waiter.calls && waiter.min == 0) /* to run callbacks */

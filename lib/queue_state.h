@@ -347,10 +347,12 @@ bool queue_place(struct aio_queue *queue, struct request *request);
  * it as such. Whoever has it calls it, with no lock held. */
 bool queue_offload(struct aio_queue *queue, struct request *request);
 
-/* The short way of operations that are all plain reads (file_ops.h), up to QUEUE_BATCH of them.
- * Returns how many were submitted; 0 where they have to take the long way. ids may be NULL. */
+/* The short way of the operations at the front that are plain (file_ops.h), up to QUEUE_BATCH of
+ * them. Returns how many were submitted; 0 where they have to take the long way. ids may be NULL.
+ * *behind is set to a file that is kept from being closed, file_op_forget(), while the operation
+ * behind them is dealt with. */
 int queue_submit_plain(struct aio_queue *queue, const struct aio_op *ops, unsigned count,
-                       aio_request_id *ids);
+                       aio_request_id *ids, struct aio_file **behind);
 
 /* Lets followers whose turn has come into their files; some, if they are many. Lock held, dropped
  * meanwhile. Holder only. */

@@ -439,6 +439,7 @@ int aio_queue_submit(struct aio_queue *queue, const struct aio_op *ops, unsigned
                      aio_request_id *ids)
 {
     unsigned taken = 0;
+    struct aio_file *kept = NULL; /* of the operation that is next */
     bool refused = false;
     int error;
 
@@ -449,10 +450,14 @@ int aio_queue_submit(struct aio_queue *queue, const struct aio_op *ops, unsigned
         return error;
     while (taken < count && !refused) {
         aio_request_id *next_ids = ids != NULL ? ids + taken : NULL;
-        int result = queue_submit_plain(queue, ops + taken, count - taken, next_ids);
+        struct aio_file *behind = NULL;
+        int result = queue_submit_plain(queue, ops + taken, count - taken, next_ids, &behind);
 
         if (result == 0)
             result = submit_batch(queue, ops + taken, count - taken, next_ids, &refused);
+        if (kept != NULL)
+            file_op_forget(kept, 1);
+        kept = behind;
         if (result < 0)
             return taken > 0 ? (int)taken : result;
         taken += (unsigned)result;
