@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * raw_uring.c - the loop that a careful programmer writes on liburing, for one thread.
+ * raw_uring.c - the loop that a careful programmer writes on liburing, for one thread. The flags
+ * are those that the library sets up its rings with.
  */
 #include <liburing.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ struct raw_ring {
 static struct raw_ring *ring_open(unsigned depth, unsigned flags)
 {
     struct raw_ring *raw = calloc(1, sizeof(*raw));
-    struct io_uring_params params = {.flags = flags};
+    struct io_uring_params params = {.flags = IORING_SETUP_SUBMIT_ALL | flags};
 
     must(io_uring_queue_init_params(depth, &raw->ring, &params), 0, "io_uring_queue_init_params");
     raw->memory = aio_buffer_alloc((size_t)depth * BLOCK, 0, 0);
@@ -34,7 +35,7 @@ static void ring_close(struct raw_ring *raw)
 static int64_t run(struct bench *bench, unsigned depth, uint64_t seed, unsigned flags)
 {
     struct raw_ring *raw = ring_open(depth, flags);
-    int64_t start = now_ns();
+    int64_t start = bench_start(bench);
 
     for (unsigned done = 0; done < bench->count; done += depth) {
         for (unsigned slot = 0; slot < depth; slot++) {
@@ -57,7 +58,8 @@ static int64_t run(struct bench *bench, unsigned depth, uint64_t seed, unsigned 
 
 int64_t raw_uring_owned(struct bench *bench, unsigned depth, uint64_t seed)
 {
-    return run(bench, depth, seed, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+    return run(bench, depth, seed,
+               IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
 }
 
 int64_t raw_uring_shared(struct bench *bench, unsigned depth, uint64_t seed)

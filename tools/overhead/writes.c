@@ -19,7 +19,7 @@
 int64_t raw_write(struct bench *bench, unsigned depth, uint64_t seed)
 {
     char *buffer = aio_buffer_alloc(BLOCK, 0, AIO_BUFFER_ZERO);
-    int64_t start = now_ns();
+    int64_t start = bench_start(bench);
 
     (void)depth;
     for (unsigned index = 0; index < bench->count; index++)
@@ -33,7 +33,7 @@ int64_t raw_write(struct bench *bench, unsigned depth, uint64_t seed)
 int64_t handle_write(struct bench *bench, unsigned depth, uint64_t seed)
 {
     char *buffer = aio_buffer_alloc(BLOCK, 0, AIO_BUFFER_ZERO);
-    int64_t start = now_ns();
+    int64_t start = bench_start(bench);
 
     (void)depth;
     for (unsigned index = 0; index < bench->count; index++)
@@ -54,7 +54,7 @@ int64_t raw_small_appends(struct bench *bench, unsigned depth, uint64_t seed)
     (void)depth;
     (void)seed;
     must(ftruncate(bench->log_fd, 0), 0, "ftruncate");
-    start = now_ns();
+    start = bench_start(bench);
     for (unsigned index = 0; index < bench->count; index++)
         must(pwrite(bench->log_fd, buffer, SMALL, (off_t)index * SMALL), SMALL, "pwrite");
     return now_ns() - start;
@@ -68,7 +68,7 @@ int64_t handle_small_appends(struct bench *bench, unsigned depth, uint64_t seed)
     (void)depth;
     (void)seed;
     must(aio_file_truncate(bench->log, 0), 0, "aio_file_truncate");
-    start = now_ns();
+    start = bench_start(bench);
     for (unsigned index = 0; index < bench->count; index++)
         must(aio_file_append(bench->log, buffer, SMALL, NULL), SMALL, "aio_file_append");
     return now_ns() - start;
@@ -133,7 +133,7 @@ static int64_t mix(struct bench *bench, unsigned depth, uint64_t seed, bool with
     options.engine = AIO_ENGINE_KAIO;
     options.depth = DEPTH_MAX;
     must(aio_queue_create(&options, &mixture.queue), 0, "aio_queue_create");
-    start = now_ns();
+    start = bench_start(bench);
     for (unsigned due = depth; sent < bench->count; due = take(&mixture, &taken)) {
         for (; due > 0 && sent < bench->count; due--) {
             send(&mixture, BLOCK);
@@ -184,7 +184,7 @@ static int64_t appends(struct bench *bench, unsigned depth, uint64_t grow_ahead)
     for (unsigned slot = 0; slot < depth; slot++)
         ops[slot] =
             (struct aio_op){.opcode = AIO_OP_APPEND, .file = file, .buf = memory, .len = BLOCK};
-    start = now_ns();
+    start = bench_start(bench);
     for (unsigned done = 0; done < bench->count; done += depth) {
         must(aio_queue_submit(queue, ops, depth, NULL), depth, "aio_queue_submit");
         must(aio_queue_reap(queue, completions, depth, depth, NULL), depth, "aio_queue_reap");
