@@ -310,15 +310,16 @@ static void count_begun(struct aio_queue *queue, const struct looking *looking)
 /* Results were handed out. The lock is held all the time since the first event. */
 static void end_out(struct aio_queue *queue, struct waiter *waiter, struct looking *looking)
 {
-    unsigned count = looking->out != NULL ? (unsigned)(looking->out - waiter->out) : 0;
+    unsigned count;
 
+    if (waiter == NULL || looking->out == NULL)
+        return;
+    count = (unsigned)(looking->out - waiter->out);
     queue->table.inflight -= count;
     queue->table.running -= count;
     queue->reapable -= count;
-    if (count > 0) {
-        waiter->taken += count;
-        waiter->out = looking->out;
-    }
+    waiter->taken += count;
+    waiter->out = looking->out;
     looking->out = NULL;
     looking->out_end = NULL;
 }
