@@ -766,19 +766,24 @@ static struct held held_now(void)
                          rings_mapped()};
 }
 
-static void *nothing(void *argument)
+static void *say_who(void *argument)
 {
-    return argument;
+    *(pid_t *)argument = gettid();
+    return NULL;
 }
 
 void leak_begin(void)
 {
     pthread_t thread;
+    pid_t ended = 0;
+    char path[64];
 
     /* A sanitizer starts a thread of its own with the program's first. */
-    thread_begin(&thread, nothing, NULL);
+    thread_begin(&thread, say_who, &ended);
     thread_end(thread);
-    sleep_us(1000);
+    /* A thread that was joined is a moment longer in /proc. */
+    snprintf(path, sizeof(path), "/proc/self/task/%d", (int)ended);
+    EVENTUALLY(access(path, F_OK) != 0);
     held_at_start = held_now();
 }
 
@@ -786,7 +791,6 @@ void leak_end(void)
 {
     struct held now;
 
-    /* A thread that was joined is a moment longer in /proc. */
     for (int round = 0; round < 2000; round++) {
         now = held_now();
         if (memcmp(&now, &held_at_start, sizeof(now)) == 0)
