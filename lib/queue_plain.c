@@ -200,8 +200,7 @@ int queue_submit_plain(struct aio_queue *queue, const struct aio_op *ops, unsign
             reaper_keep(kept);
         return 0;
     }
-    queue_launch_begun(queue, batch.ios, batch.count, queue_request_of(batch.ios[0])->begun_ns,
-                       false);
+    queue_launch_begun(queue, batch.ios, batch.count, batch.now_ns, false);
     queue_speak(queue);
     return (int)batch.count;
 }
