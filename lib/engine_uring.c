@@ -524,11 +524,16 @@ static int uring_start_taken(struct uring *uring, unsigned count)
 {
     struct io_uring_sq *sq = &uring->ring.sq;
     unsigned before = sq->sqe_tail;
+    unsigned flags = 0;
     int result;
     unsigned started;
 
+    /* Steps that wait for this thread, were it only the end of a request whose event was taken,
+     * would keep the eventfd from being raised for those behind them: it is for the first alone. */
+    if ((__atomic_load_n(sq->kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0)
+        flags = IORING_ENTER_GETEVENTS;
     __atomic_store_n(sq->ktail, before + count, __ATOMIC_RELEASE);
-    result = uring_enter(uring, count, 0, 0, NULL);
+    result = uring_enter(uring, count, 0, flags, NULL);
     sq->sqe_tail = __atomic_load_n(sq->khead, __ATOMIC_ACQUIRE);
     started = sq->sqe_tail - before;
     if (started < count)

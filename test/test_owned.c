@@ -692,6 +692,56 @@ START_TEST(the_eventfd_tells_of_completions_without_a_call)
 }
 END_TEST
 
+#define BUSY 4
+
+static void *run_often(void *argument)
+{
+    atomic_bool *ends = argument;
+
+    while (!atomic_load(ends))
+        sleep_us(1);
+    return NULL;
+}
+
+/* A worker of the kernel's lets go of a sync when its result was taken long ago. That, too, raises
+ * the eventfd, which may be read then in vain; the next completion has to raise it again. */
+START_TEST(the_eventfd_tells_of_what_comes_after_a_read_in_vain)
+{
+    struct aio_queue *queue = open_queue(8, AIO_QUEUE_OWNED);
+    struct aio_file *file = open_direct("file");
+    struct aio_op sync = op_sync(file);
+    struct aio_completion completion;
+    int fd = aio_queue_eventfd(queue);
+    atomic_bool ends = false;
+    pthread_t threads[BUSY];
+    eventfd_t count;
+
+    REQUIRE(fd >= 0);
+    /* Now and then the worker has to wait for its processor, having told of the result. */
+    for (unsigned index = 0; index < BUSY; index++)
+        thread_begin(&threads[index], run_often, &ends);
+    for (unsigned round = 0; round < 400; round++) {
+        int taken = 0;
+
+        submit_one(queue, &sync);
+        while (taken == 0) {
+            REQUIRE(is_up(fd, LONG_MS));
+            taken = aio_queue_reap(queue, &completion, 0, 1, NULL);
+        }
+        REQUIRE_EQ(taken, 1);
+        REQUIRE_EQ(completion.result, 0);
+        sleep_us(50);
+        eventfd_read(fd, &count);
+    }
+    atomic_store(&ends, true);
+    for (unsigned index = 0; index < BUSY; index++)
+        thread_end(threads[index]);
+    close(fd);
+    close_file(file);
+    close_queue(queue);
+}
+END_TEST
+
 /* With an event loop only: chains, what is held, and more than is taken at once. */
 START_TEST(an_event_loop_needs_nothing_else)
 {
@@ -1085,6 +1135,7 @@ static Suite *owned_suite(void)
     ADD_TESTS(suite, "deadlines", notices_come_in_the_owner_s_calls,
               a_late_owner_gets_no_notice_of_what_was_done);
     ADD_TESTS(suite, "eventfd", the_eventfd_tells_of_completions_without_a_call,
+              the_eventfd_tells_of_what_comes_after_a_read_in_vain,
               an_event_loop_needs_nothing_else, an_eventfd_made_late_tells_of_what_is_there);
     ADD_TESTS(suite, "slots", a_table_full_of_callbacks_is_told,
               submit_moves_the_queue_to_have_a_slot, a_callback_has_its_slot);
