@@ -481,10 +481,12 @@ START_TEST(memory_that_two_have)
     write.offset = 5 * PAGE;
     submit_one(rig.queue, &write); /* the same memory twice */
     expect_silence();
+    await_held(&rig, 4);
     beside.buf = memory + PAGE / 2;
     beside.offset = 2 * PAGE;
     submit_one(rig.queue, &beside);
     expect_said("together with", "AIO_OP_READ");
+    await_held(&rig, 5);
     submit_one(rig.queue, &vectors);
     expect_said("together with", "AIO_OP_WRITEV");
     release_all(&rig);
