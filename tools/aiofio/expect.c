@@ -62,8 +62,17 @@ void expect_init(struct expect *expect, uint64_t count)
 
 void expect_free(struct expect *expect)
 {
-    free((void *)expect->blocks);
+    if (!expect->placed)
+        free((void *)expect->blocks);
     *expect = (struct expect){0};
+}
+
+void expect_place(struct expect *expect, void *memory)
+{
+    if (!expect->placed)
+        free((void *)expect->blocks);
+    expect->blocks = memory;
+    expect->placed = true;
 }
 
 static uint32_t further(uint32_t distance)
@@ -120,6 +129,14 @@ struct expect_view expect_view(const struct expect *expect, uint64_t block)
         .highest = word.issued,
         .writing = word.inflight > 0,
     };
+}
+
+void expect_lower(struct expect *expect, uint64_t block, uint32_t lowest)
+{
+    struct word word = unpack(atomic_load_explicit(&expect->blocks[block], memory_order_relaxed));
+
+    word.low = lowest == 0 || word.issued - lowest >= FAR ? FAR : word.issued - lowest;
+    atomic_store_explicit(&expect->blocks[block], pack(&word), memory_order_relaxed);
 }
 
 uint64_t expect_written(const struct expect *expect)

@@ -19,6 +19,7 @@
 struct expect {
     uint64_t count;
     _Atomic uint64_t *blocks;
+    bool placed; /* in memory that is somebody else's */
 };
 
 /* What is known of a block at one moment. */
@@ -31,6 +32,9 @@ struct expect_view {
 void expect_init(struct expect *expect, uint64_t count);
 void expect_free(struct expect *expect);
 
+/* Has the table in memory of the caller's from now on: zeros, or a table as it was left. */
+void expect_place(struct expect *expect, void *memory);
+
 /* A write is about to be issued; returns its generation. */
 uint32_t expect_write_begin(struct expect *expect, uint64_t block);
 
@@ -38,6 +42,9 @@ uint32_t expect_write_begin(struct expect *expect, uint64_t block);
 void expect_write_end(struct expect *expect, uint64_t block, bool succeeded);
 
 struct expect_view expect_view(const struct expect *expect, uint64_t block);
+
+/* Has older generations of a block pass, too: down to lowest, or all where that is 0. */
+void expect_lower(struct expect *expect, uint64_t block, uint32_t lowest);
 
 /* How many blocks were ever written. */
 uint64_t expect_written(const struct expect *expect);

@@ -26,6 +26,7 @@ struct operation {
     unsigned char *read_buffer; /* for reads, and for writes that are stamped each time */
     unsigned char *fill_buffer; /* content for writes without verify; NULL where there are none */
     struct expect_view *views;
+    uint64_t sync_epoch; /* of the journal */
     uint64_t prepared_ns;
     uint64_t submitted_ns;
 };

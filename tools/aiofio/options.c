@@ -266,6 +266,8 @@ const struct option option_table[] = {
     NUMBER("randseed", NULL, "number", randseed, 0, 0, "137", "one seed, one run"),
     BOOL("overwrite", overwrite, "0", "1: may write into a file that aiofio did not make"),
     BOOL("unlink", unlink, "0", "remove the file at the end"),
+    TEXT("x_journal", x_journal, NULL,
+         "file that outlives the process and says what was written and synced, for aiofio verify"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 
@@ -286,6 +288,7 @@ void job_options_copy(struct job_options *to, const struct job_options *from)
     to->description = from->description ? must_copy(from->description) : NULL;
     to->filename = from->filename ? must_copy(from->filename) : NULL;
     to->directory = from->directory ? must_copy(from->directory) : NULL;
+    to->x_journal = from->x_journal ? must_copy(from->x_journal) : NULL;
 }
 
 void job_options_free(struct job_options *job)
@@ -294,6 +297,7 @@ void job_options_free(struct job_options *job)
     free(job->description);
     free(job->filename);
     free(job->directory);
+    free(job->x_journal);
     memset(job, 0, sizeof(*job));
 }
 

@@ -64,6 +64,7 @@ struct job_options {
     uint64_t randseed;
     uint64_t overwrite;
     uint64_t unlink;
+    char *x_journal;
 };
 
 /* A word that an option accepts. */

@@ -332,6 +332,7 @@ int parse_cmdline(int argc, char *const *argv, struct settings *settings, struct
 void cmdline_print_help(FILE *out)
 {
     fputs("usage: aiofio [options] [job options] [job file...]\n"
+          "       aiofio verify --from=JOURNAL [--after=kill|cut]\n"
           "\n"
           "Runs fio job files on struct aio_file of libaiofile.\n"
           "\n",

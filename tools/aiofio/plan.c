@@ -25,6 +25,9 @@ static int check_options(const struct job_options *options, struct message *mess
                            (unsigned long long)options->size, (unsigned long long)options->bs);
     if (options->time_based && !options->runtime_us)
         return message_set(message, "time_based needs runtime=");
+    if (options->x_journal && (options->verify == VERIFY_NONE || !does_write(options)))
+        return message_set(message, "x_journal is about stamped writes: it needs verify=crc32c and "
+                                    "a job that writes");
     if (options->verify == VERIFY_NONE)
         return 0;
     if (options->bs % STAMP_SECTOR || options->offset % STAMP_SECTOR)

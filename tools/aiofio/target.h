@@ -13,6 +13,8 @@
 #include "expect.h"
 #include "text.h"
 
+struct journal_file;
+
 struct target {
     char *path;     /* as the first job names it */
     char *location; /* real folder and name, to recognise a file that is not there yet */
@@ -36,6 +38,7 @@ struct target {
     uint32_t block;        /* bytes of a block; 0: no stamps in this file */
     bool own_run;          /* the content comes from this process: expect is in use */
     struct expect expect;
+    struct journal_file *journal; /* NULL: none is kept */
 
     /* Counts down the jobs of the running group that write with verify: the last one verifies. */
     _Atomic unsigned writers_left;

@@ -10,11 +10,13 @@
 #include "crc32c.h"
 #include "disk_stats.h"
 #include "exit_code.h"
+#include "journal.h"
 #include "layout.h"
 #include "parse_cmdline.h"
 #include "report.h"
 #include "showcmd.h"
 #include "verdict.h"
+#include "verify_journal.h"
 
 static int complain(FILE *errors, const struct message *message)
 {
@@ -86,16 +88,21 @@ static int run_plan(struct run *run, const struct settings *settings, FILE *repo
                     const struct run_hooks *hooks)
 {
     struct message message = {0};
+    struct journal journal = {0};
     struct progress progress;
     struct disk_stats disks;
     int result;
 
     report_banner(report, run->plan);
+    if (journal_create(&journal, run->plan, run->identity.run, &message) != 0)
+        return complain(run->console.stream, &message);
     result = layout_make(run->plan, &run->identity, report, &message);
     if (result != EXIT_CODE_OK) {
         complain(run->console.stream, &message);
+        journal_end(&journal, run->plan);
         return result;
     }
+    journal_note_files(run->plan);
     disk_stats_start(&disks, &run->plan->files);
     progress_init(&progress, wants_progress(settings, run->console.stream));
     if (runner_run(run, hooks, &progress, &message))
@@ -107,6 +114,7 @@ static int run_plan(struct run *run, const struct settings *settings, FILE *repo
     verdict_print(report, run);
     verdict_print_proof(report, run);
     layout_finish(run->plan);
+    journal_end(&journal, run->plan);
     return verdict_exit_code(run);
 }
 
@@ -180,6 +188,8 @@ int tool_run(int argc, char *const *argv, FILE *out, FILE *errors, const struct 
     int result;
 
     crc32c_init();
+    if (verify_journal_is_asked(argc, argv))
+        return verify_journal_run(argc, argv, out, errors);
     if (parse_cmdline(argc, argv, &settings, &list, &message))
         result = complain(errors, &message);
     else

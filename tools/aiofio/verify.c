@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "journal.h"
+
 void verify_counts_merge(struct verify_counts *to, const struct verify_counts *from)
 {
     to->wanted += from->wanted;
@@ -59,7 +61,7 @@ void verify_after_write(const struct verify_writer *writer, uint64_t offset, uin
     struct target *target = writer->target;
 
     for (uint32_t at = 0; at < length; at += target->block)
-        expect_write_end(&target->expect, (offset + at) / target->block, succeeded);
+        journal_write_end(target, (offset + at) / target->block, succeeded);
 }
 
 void verify_before_read(const struct verify_reader *reader, struct expect_view *views,

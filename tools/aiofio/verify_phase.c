@@ -108,7 +108,7 @@ static bool sync_writes(struct worker *worker)
     int result;
 
     atomic_store_explicit(&worker->progress.letter, 'F', memory_order_relaxed);
-    result = aio_file_sync(worker->handle.file);
+    result = worker_sync(worker);
     if (result < 0)
         worker_fail(worker, -result, "fsync before verification", 0, NULL);
     return result == 0;

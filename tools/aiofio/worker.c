@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "journal.h"
 #include "verify_phase.h"
 #include "workload.h"
 
@@ -176,6 +177,16 @@ static void close_all(struct worker *worker)
     issuer_free(&worker->issuer);
 }
 
+int worker_sync(struct worker *worker)
+{
+    uint64_t epoch = journal_sync_begin(worker->job->target);
+    int result = aio_file_sync(worker->handle.file);
+
+    if (result == 0)
+        journal_sync_end(worker->job->target, epoch);
+    return result;
+}
+
 static void end_fsync(struct worker *worker)
 {
     uint64_t start_ns;
@@ -186,7 +197,7 @@ static void end_fsync(struct worker *worker)
         return;
     atomic_store_explicit(&worker->progress.letter, 'F', memory_order_relaxed);
     start_ns = clock_now_ns();
-    result = aio_file_sync(worker->handle.file);
+    result = worker_sync(worker);
     lasted_ns = clock_now_ns() - start_ns;
     if (result < 0)
         worker_fail(worker, -result, "fsync at the end", 0, NULL);

@@ -93,6 +93,9 @@ static inline bool worker_accept(struct worker *worker, const struct operation *
     return result == (int64_t)operation->length || worker_reject(worker, operation, result, error);
 }
 
+/* Syncs the job's file, and notes that in the journal. 0 or a negated errno. */
+int worker_sync(struct worker *worker);
+
 bool worker_is_interrupted(const struct worker *worker);
 
 /* Makes the numbers visible to the progress line, and closes windows of time. */

@@ -2,6 +2,7 @@
 #include "workload.h"
 
 #include "clock.h"
+#include "journal.h"
 #include "pattern.h"
 
 struct workload {
@@ -17,8 +18,10 @@ struct workload {
     struct verify_reader reader;
 };
 
-static void prepare_sync(struct operation *operation, bool datasync)
+static void prepare_sync(const struct workload *workload, struct operation *operation,
+                         bool datasync)
 {
+    operation->sync_epoch = journal_sync_begin(workload->worker->job->target);
     operation->direction = DIRECTION_SYNC;
     operation->datasync = datasync;
     operation->offset = 0;
@@ -32,12 +35,12 @@ static bool sync_is_due(struct workload *workload, struct operation *operation)
 
     if (options->fsync && workload->writes_since_fsync >= options->fsync) {
         workload->writes_since_fsync = 0;
-        prepare_sync(operation, false);
+        prepare_sync(workload, operation, false);
         return true;
     }
     if (options->fdatasync && workload->writes_since_fdatasync >= options->fdatasync) {
         workload->writes_since_fdatasync = 0;
-        prepare_sync(operation, true);
+        prepare_sync(workload, operation, true);
         return true;
     }
     return false;
@@ -95,6 +98,8 @@ static void done(void *context, const struct operation *operation, int64_t resul
 
     if (operation->direction == DIRECTION_WRITE && workload->stamps)
         verify_after_write(&workload->writer, operation->offset, operation->length, whole);
+    if (operation->direction == DIRECTION_SYNC && whole)
+        journal_sync_end(worker->job->target, operation->sync_epoch);
     if (operation->direction == DIRECTION_READ && workload->checks && whole)
         verify_after_read(&workload->reader, operation->views, operation->data, operation->offset,
                           operation->length);
