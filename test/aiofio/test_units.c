@@ -40,6 +40,12 @@ static const struct size_case good_sizes[] = {
     {"((1+2)*3)", 9},
     {"( 10 - 4 / 2 )", 8},
     {"(0x10*2)", 32},
+    {"(3/2*4k)", 6 * K},
+    {"(10/4)", 2},
+    {"(1.5*4k)", 6 * K},
+    {"(1-2+3)", 2},
+    {"(18446744073709551615)", UINT64_MAX},
+    {"9000000.5t", UINT64_C(9895605199739813888)},
 };
 
 START_TEST(sizes_are_read)
@@ -69,6 +75,8 @@ static const char *const bad_sizes[] = {
     "(1))",      "(1/0)",
     "(1-2)",     "(1+)",
     "(2)k",      "(18446744073709551615*2)",
+    "(0.0/0.0)", "(1/0.0)",
+    "(4kfoo)",   "(4k 5k)",
 };
 
 START_TEST(other_sizes_are_refused)
@@ -107,6 +115,37 @@ START_TEST(kib_is_a_thousand_with_a_note)
 }
 END_TEST
 
+static const struct size_case decimal_sizes[] = {
+    {"4k", 4000},          {"4kib", 4 * K},    {"3M", 3000000}, {"3mib", 3 * K *K},
+    {"(2*1k+1kib)", 3024}, {"1g", 1000000000}, {"7", 7},        {"0x10", 16},
+};
+
+START_TEST(kb_base_1000_turns_units_round)
+{
+    struct message message = {0};
+    uint64_t value = 0;
+
+    ck_assert_int_eq(units_size_in(decimal_sizes[_i].text, 1000, &value, &message), 0);
+    ck_assert_uint_eq(value, decimal_sizes[_i].value);
+    ck_assert_str_eq(message.note, "");
+}
+END_TEST
+
+static const char *const refused_sizes[] = {"10%", "4k,8k", "4k-8k", "4:8", "4k,"};
+
+START_TEST(what_fio_has_is_refused_and_not_wrong)
+{
+    struct message message = {0};
+    uint64_t value = 0;
+
+    ck_assert_int_eq(units_size(refused_sizes[_i], &value, &message), -1);
+    ck_assert(message.refused);
+    message = (struct message){0};
+    ck_assert_int_eq(units_size("4kfoo", &value, &message), -1);
+    ck_assert(!message.refused);
+}
+END_TEST
+
 struct time_case {
     const char *text;
     uint64_t value_us;
@@ -127,6 +166,11 @@ static const struct time_case good_times[] = {
     {"250msec", 250000},
     {"7us", 7},
     {"7usec", 7},
+    {"(2*30)", 60000000},
+    {"(2*30s)", 60000000},
+    {"(1m + 500ms)", 60500000},
+    {"(0.5)", 500000},
+    {"(1m/4)", 15000000},
 };
 
 START_TEST(times_are_read)
@@ -140,7 +184,8 @@ START_TEST(times_are_read)
 }
 END_TEST
 
-static const char *const bad_times[] = {"", "s", "-1s", "1x", "1 fortnight", "5k", "1s1"};
+static const char *const bad_times[] = {"",    "s",     "-1s",   "1x",   "1 fortnight", "5k",
+                                        "1s1", "(1-2)", "(1/0)", "(1k)", "(2)s"};
 
 START_TEST(other_times_are_refused)
 {
@@ -222,6 +267,8 @@ static Suite *units_suite(void)
     tcase_add_loop_test(tests, other_sizes_are_refused, 0, COUNT(bad_sizes));
     tcase_add_test(tests, deep_parentheses_do_not_exhaust_the_stack);
     tcase_add_test(tests, kib_is_a_thousand_with_a_note);
+    tcase_add_loop_test(tests, kb_base_1000_turns_units_round, 0, COUNT(decimal_sizes));
+    tcase_add_loop_test(tests, what_fio_has_is_refused_and_not_wrong, 0, COUNT(refused_sizes));
     tcase_add_loop_test(tests, times_are_read, 0, COUNT(good_times));
     tcase_add_loop_test(tests, other_times_are_refused, 0, COUNT(bad_times));
     tcase_add_loop_test(tests, numbers_have_four_characters, 0, COUNT(printed));

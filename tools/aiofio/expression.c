@@ -5,18 +5,18 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "units.h"
-
 #define NESTING_MAX 32
 
 struct reader {
     const char *whole; /* for messages */
     const char *at;
+    expression_leaf *leaf;
+    uint64_t context; /* of leaf */
     unsigned nesting;
     struct message *message;
 };
 
-static int read_sum(struct reader *reader, uint64_t *value);
+static int read_sum(struct reader *reader, long double *value);
 
 static char peek(struct reader *reader)
 {
@@ -30,7 +30,7 @@ static int refuse(struct reader *reader, const char *why)
     return message_set(reader->message, "'%s': %s", reader->whole, why);
 }
 
-static int read_leaf(struct reader *reader, uint64_t *value)
+static int read_leaf(struct reader *reader, long double *value)
 {
     char leaf[64];
     size_t length = 0;
@@ -55,12 +55,12 @@ static int read_leaf(struct reader *reader, uint64_t *value)
     memcpy(leaf, reader->at, length);
     leaf[length] = '\0';
     reader->at += length;
-    return units_size(leaf, value, reader->message);
+    return reader->leaf(leaf, reader->context, value, reader->message);
 }
 
-static int read_product(struct reader *reader, uint64_t *value)
+static int read_product(struct reader *reader, long double *value)
 {
-    uint64_t factor = 0;
+    long double factor = 0;
 
     if (read_leaf(reader, value))
         return -1;
@@ -71,17 +71,14 @@ static int read_product(struct reader *reader, uint64_t *value)
             return -1;
         if (divide && factor == 0)
             return refuse(reader, "division by zero");
-        if (divide)
-            *value /= factor;
-        else if (__builtin_mul_overflow(*value, factor, value))
-            return refuse(reader, "the result is too large");
+        *value = divide ? *value / factor : *value * factor;
     }
     return 0;
 }
 
-static int read_sum(struct reader *reader, uint64_t *value)
+static int read_sum(struct reader *reader, long double *value)
 {
-    uint64_t term = 0;
+    long double term = 0;
 
     if (read_product(reader, value))
         return -1;
@@ -90,16 +87,16 @@ static int read_sum(struct reader *reader, uint64_t *value)
 
         if (read_product(reader, &term))
             return -1;
-        if (subtract ? __builtin_sub_overflow(*value, term, value)
-                     : __builtin_add_overflow(*value, term, value))
-            return refuse(reader, subtract ? "the result is negative" : "the result is too large");
+        *value += subtract ? -term : term;
     }
     return 0;
 }
 
-int expression_value(const char *text, uint64_t *value, struct message *message)
+int expression_value(const char *text, expression_leaf *leaf, uint64_t context, long double *value,
+                     struct message *message)
 {
-    struct reader reader = {.whole = text, .at = text, .message = message};
+    struct reader reader = {
+        .whole = text, .at = text, .leaf = leaf, .context = context, .message = message};
 
     if (read_sum(&reader, value))
         return -1;

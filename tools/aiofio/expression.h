@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * expression.h - sums and products of sizes, as in size=(2*$mb_memory)m or bs=(3*4k).
+ * expression.h - sums and products of numbers with units, as in size=(2*$mb_memory*1m) or
+ * runtime=(2*30s).
  */
 #ifndef AIOFIO_EXPRESSION_H
 #define AIOFIO_EXPRESSION_H
@@ -9,7 +10,12 @@
 
 #include "text.h"
 
-/* Evaluates + - * / and parentheses over numbers with size units. 0, or -1 with a reason. */
-int expression_value(const char *text, uint64_t *value, struct message *message);
+/* Reads one number, with its unit. */
+typedef int expression_leaf(const char *text, uint64_t context, long double *value,
+                            struct message *message);
+
+/* Evaluates + - * / and parentheses; the division has fractions. 0, or -1 with a reason. */
+int expression_value(const char *text, expression_leaf *leaf, uint64_t context, long double *value,
+                     struct message *message);
 
 #endif

@@ -22,10 +22,32 @@ int message_set(struct message *message, const char *format, ...)
     return -1;
 }
 
+int message_refuse(struct message *message, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(message->text, sizeof(message->text), format, arguments);
+    va_end(arguments);
+    message->refused = true;
+    return -1;
+}
+
+void message_note_once(struct message *message, const char *topic, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(message->note, sizeof(message->note), format, arguments);
+    va_end(arguments);
+    message->topic = topic;
+}
+
 void message_note(struct message *message, const char *format, ...)
 {
     va_list arguments;
 
+    message->topic = NULL;
     va_start(arguments, format);
     vsnprintf(message->note, sizeof(message->note), format, arguments);
     va_end(arguments);

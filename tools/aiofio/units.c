@@ -17,28 +17,21 @@ struct unit {
     uint64_t factor;
 };
 
+/* Which of the two a letter means is fio's choice, see size_factor(). */
+struct size_unit {
+    const char *name;
+    unsigned power;
+    bool with_i;
+};
+
 #define KILO 1000ull
 #define KIBI 1024ull
 
-static const struct unit size_units[] = {
-    {"", 1},
-    {"b", 1},
-    {"k", KIBI},
-    {"kb", KIBI},
-    {"m", KIBI *KIBI},
-    {"mb", KIBI *KIBI},
-    {"g", KIBI *KIBI *KIBI},
-    {"gb", KIBI *KIBI *KIBI},
-    {"t", KIBI *KIBI *KIBI *KIBI},
-    {"tb", KIBI *KIBI *KIBI *KIBI},
-    {"p", KIBI *KIBI *KIBI *KIBI *KIBI},
-    {"pb", KIBI *KIBI *KIBI *KIBI *KIBI},
-    {"kib", KILO},
-    {"mib", KILO *KILO},
-    {"gib", KILO *KILO *KILO},
-    {"tib", KILO *KILO *KILO *KILO},
-    {"pib", KILO *KILO *KILO *KILO *KILO},
-    {NULL, 0},
+static const struct size_unit size_units[] = {
+    {"", 0, false},   {"b", 0, false},  {"k", 1, false},  {"kb", 1, false}, {"m", 2, false},
+    {"mb", 2, false}, {"g", 3, false},  {"gb", 3, false}, {"t", 4, false},  {"tb", 4, false},
+    {"p", 5, false},  {"pb", 5, false}, {"kib", 1, true}, {"mib", 2, true}, {"gib", 3, true},
+    {"tib", 4, true}, {"pib", 5, true}, {NULL, 0, false},
 };
 
 static const struct unit time_units[] = {
@@ -62,14 +55,6 @@ static const struct unit time_units[] = {
     {"days", 24 * 3600 * 1000000ull},
     {NULL, 0},
 };
-
-static const struct unit *find_unit(const struct unit *units, const char *name)
-{
-    for (; units->name; units++)
-        if (strcasecmp(units->name, name) == 0)
-            return units;
-    return NULL;
-}
 
 /* A number as read: exactly when it has no fraction. */
 struct number {
@@ -128,36 +113,128 @@ static int scale(const struct number *number, uint64_t factor, const char *text,
         return message_set(message, "'%s' is no whole number", text);
     if (number->fractional * (long double)factor >= 18446744073709551615.0L)
         return message_set(message, "'%s' is too large", text);
-    *value = (uint64_t)llroundl(number->fractional * (long double)factor);
+    *value = (uint64_t)roundl(number->fractional * (long double)factor);
     return 0;
+}
+
+static long double number_value(const struct number *number)
+{
+    return number->exact ? (long double)number->whole : number->fractional;
+}
+
+/* What an expression gives as a whole number; a fraction is cut, as a division of bc does. */
+static int cut(long double exact, const char *text, uint64_t *value, struct message *message)
+{
+    if (exact < 0)
+        return message_set(message, "'%s': the result is negative", text);
+    if (!(exact < 18446744073709551616.0L))
+        return message_set(message, "'%s': the result is too large", text);
+    *value = (uint64_t)exact;
+    return 0;
+}
+
+/* fio has k as 1024 and kib as 1000; kb_base=1000 turns it round. */
+static uint64_t size_factor(const struct size_unit *unit, uint64_t kb_base)
+{
+    uint64_t base = unit->with_i == (kb_base == KILO) ? KIBI : KILO;
+    uint64_t factor = 1;
+
+    for (unsigned i = 0; i < unit->power; i++)
+        factor *= base;
+    return factor;
+}
+
+static int read_size(const char *text, uint64_t kb_base, struct number *number, uint64_t *factor,
+                     struct message *message)
+{
+    const struct size_unit *unit = size_units;
+
+    if (read_number(text, number, message))
+        return -1;
+    if (strcmp(number->rest, "%") == 0)
+        return message_refuse(message, "'%s' is not supported because sizes are absolute", text);
+    if (strchr(number->rest, ',') || strchr(number->rest, ':') || strchr(number->rest, '-'))
+        return message_refuse(message,
+                              "'%s' is not supported because there is one value, not one by "
+                              "direction, and no range",
+                              text);
+    while (unit->name && strcasecmp(unit->name, number->rest) != 0)
+        unit++;
+    if (!unit->name)
+        return message_set(message, "'%s': unknown unit '%s' (k, m, g, t or p)", text,
+                           number->rest);
+    *factor = size_factor(unit, kb_base);
+    if (unit->with_i && kb_base != KILO)
+        message_note_once(message, "kib",
+                          "'%s' is %.0Lf bytes: as in fio, '%s' is a power of 1000 and '%c' of "
+                          "1024",
+                          text, number_value(number) * (long double)*factor, number->rest,
+                          number->rest[0]);
+    return 0;
+}
+
+static int size_leaf(const char *text, uint64_t kb_base, long double *value,
+                     struct message *message)
+{
+    struct number number = {.rest = ""};
+    uint64_t factor = 1;
+
+    if (read_size(text, kb_base, &number, &factor, message))
+        return -1;
+    *value = number_value(&number) * (long double)factor;
+    return 0;
+}
+
+int units_size_in(const char *text, uint64_t kb_base, uint64_t *value, struct message *message)
+{
+    struct number number = {.rest = ""};
+    uint64_t factor = 1;
+    long double exact = 0;
+
+    if (text[0] == '(') {
+        if (expression_value(text, size_leaf, kb_base, &exact, message))
+            return -1;
+        return cut(exact, text, value, message);
+    }
+    if (read_size(text, kb_base, &number, &factor, message))
+        return -1;
+    return scale(&number, factor, text, value, message);
 }
 
 int units_size(const char *text, uint64_t *value, struct message *message)
 {
-    const struct unit *unit;
-    struct number number = {.rest = ""};
+    return units_size_in(text, KIBI, value, message);
+}
 
-    if (text[0] == '(')
-        return expression_value(text, value, message);
-    if (read_number(text, &number, message))
+static int read_time(const char *text, uint64_t unit_us, struct number *number, uint64_t *factor,
+                     struct message *message)
+{
+    const struct unit *unit = time_units;
+
+    if (read_number(text, number, message))
         return -1;
-    if (strcmp(number.rest, "%") == 0)
-        return message_set(message, "'%s': percent values are not supported in this version", text);
-    if (strchr(number.rest, ',') || strchr(number.rest, ':') || strchr(number.rest, '-'))
-        return message_set(message,
-                           "'%s': several values (by direction, or a range) are not supported in "
-                           "this version",
-                           text);
-    unit = find_unit(size_units, number.rest);
-    if (!unit)
-        return message_set(message, "'%s': unknown unit '%s' (k, m, g, t or p)", text, number.rest);
-    if (scale(&number, unit->factor, text, value, message))
+    *factor = unit_us;
+    if (!*number->rest)
+        return 0;
+    while (unit->name && strcasecmp(unit->name, number->rest) != 0)
+        unit++;
+    if (!unit->name)
+        return message_set(message, "'%s': unknown unit '%s' (us, ms, s, m, h or d)", text,
+                           number->rest);
+    *factor = unit->factor;
+    return 0;
+}
+
+/* In units of unit_us, so that the product of a count and a time is a time. */
+static int time_leaf(const char *text, uint64_t unit_us, long double *value,
+                     struct message *message)
+{
+    struct number number = {.rest = ""};
+    uint64_t factor = unit_us;
+
+    if (read_time(text, unit_us, &number, &factor, message))
         return -1;
-    if (unit->factor % KILO == 0 && unit->factor > 1)
-        message_note(message,
-                     "'%s' is %llu bytes: as in fio, '%s' is a power of 1000 and '%c' of "
-                     "1024",
-                     text, (unsigned long long)*value, number.rest, number.rest[0]);
+    *value = number_value(&number) * (long double)factor / (long double)unit_us;
     return 0;
 }
 
@@ -165,17 +242,15 @@ int units_time(const char *text, uint64_t unit_us, uint64_t *time_us, struct mes
 {
     struct number number = {.rest = ""};
     uint64_t factor = unit_us;
+    long double exact = 0;
 
-    if (read_number(text, &number, message))
-        return -1;
-    if (*number.rest) {
-        const struct unit *unit = find_unit(time_units, number.rest);
-
-        if (!unit)
-            return message_set(message, "'%s': unknown unit '%s' (us, ms, s, m, h or d)", text,
-                               number.rest);
-        factor = unit->factor;
+    if (text[0] == '(') {
+        if (expression_value(text, time_leaf, unit_us, &exact, message))
+            return -1;
+        return cut(roundl(exact * (long double)unit_us), text, time_us, message);
     }
+    if (read_time(text, unit_us, &number, &factor, message))
+        return -1;
     return scale(&number, factor, text, time_us, message);
 }
 

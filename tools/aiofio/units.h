@@ -17,7 +17,11 @@
  * fio has it; gives a note). A value in parentheses is an expression. 0, or -1 with a reason. */
 int units_size(const char *text, uint64_t *value, struct message *message);
 
-/* Microseconds: a number, then d h m s ms us or a longer name; without unit unit_us each. */
+/* The same where kb_base is 1000: k is 1000 and kib is 1024, without a note. */
+int units_size_in(const char *text, uint64_t kb_base, uint64_t *value, struct message *message);
+
+/* Microseconds: a number, then d h m s ms us or a longer name; without unit unit_us each. A value
+ * in parentheses is an expression: (2*30s), or (2*30) times unit_us. */
 int units_time(const char *text, uint64_t unit_us, uint64_t *time_us, struct message *message);
 
 /* Room for what the functions below print. */
