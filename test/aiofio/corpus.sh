@@ -1,16 +1,27 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# corpus.sh <aiofio> [--write] - job files that are right, and what they mean as a command line;
-# job files that are wrong, and what is said to them; command lines of both kinds. --write makes
-# the expectations anew, to be read before they are believed.
+# corpus.sh <aiofio> [--write] - job files and command lines, and what becomes of them. --write
+# makes the expectations anew, to be read before they are believed.
+#
+#   good     what they mean as a command line, and that the command line means the same
+#   bad      wrong in fio, too: what is said, and exit code 1
+#   refused  right in fio, beyond this tool: what is said without and with --lenient
+#   users    as people have them, of every kind: supported, or refused for a reason that is said;
+#            with --lenient none is wrong, and what is left means the same as a command line
+#   cmdline.txt  command lines; those for which there is no job are mistakes
 set -euo pipefail
 
 aiofio=$(realpath "$1")
 mode=${2:-}
 cd "$(dirname "$0")/corpus"
-export CORPUS_FOLDER=/somewhere CORPUS_SIZE=7
+export CORPUS_FOLDER=/somewhere CORPUS_SIZE=7 CORPUS_NAME=included
 unset CORPUS_UNSET
 failures=0
+
+fail() {
+    printf '%s\n' "$@"
+    failures=$((failures + 1))
+}
 
 # Usage: compare <file of expectations> <text>
 compare() {
@@ -21,29 +32,63 @@ compare() {
     fi
 }
 
-good=$(for job in good/*.fio; do
-    echo "${job#good/}: $("$aiofio" --showcmd "$job" 2>&1)"
-done)
-compare good.expected "$good"
+# Usage: say <folder> <option>... What is said to the files of a folder, and the exit codes.
+say() {
+    local folder=$1 job code said
 
-# What is printed means the same when it is read again.
-for job in good/*.fio; do
-    first=$("$aiofio" --showcmd "$job" 2>/dev/null)
+    shift
+    for job in "$folder"/*.fio; do
+        code=0
+        said=$("$aiofio" "$@" "$job" 2>&1) || code=$?
+        echo "${job#*/}: $code ${said//$'\n'/ | }"
+    done
+}
+
+# Usage: check_round_trip <job file> <option>... What is printed means the same when it is read.
+check_round_trip() {
+    local job=$1 first second
+
+    shift
+    first=$("$aiofio" --showcmd "$@" "$job" 2>/dev/null) || return 0
     second=$(eval "\"\$aiofio\" --showcmd ${first#aiofio} 2>/dev/null")
     if [[ $first != "$second" ]]; then
-        printf '%s becomes\n  %s\n  %s\n' "$job" "$first" "$second"
-        failures=$((failures + 1))
+        fail "$job becomes" "  $first" "  $second"
     fi
+}
+
+compare good.expected "$(say good --showcmd)"
+if grep -vE '^[a-z_0-9]+\.fio: 0 ' good.expected; then
+    fail "these files are expected to be good, and are not"
+fi
+for job in good/*.fio; do
+    check_round_trip "$job"
 done
 
-bad=$(for job in bad/*.fio; do
+compare bad.expected "$(say bad --parse-only)"
+if grep -vE '^[a-z_0-9]+\.fio: 1 aiofio: ' bad.expected; then
+    fail "these files are expected to be wrong, and are not"
+fi
+
+compare refused.expected "$(say refused --parse-only)"
+compare lenient.expected "$(say refused --parse-only --lenient)"
+if grep -vE '^[a-z_0-9]+\.fio: 1 aiofio: .* is not supported because ' refused.expected ||
+    grep -vE '^[a-z_0-9]+\.fio: 0 aiofio: note: skipped: ' lenient.expected; then
+    fail "these files are expected to be refused, and to pass with --lenient"
+fi
+
+for job in users/*.fio; do
     code=0
     said=$("$aiofio" --parse-only "$job" 2>&1) || code=$?
-    echo "${job#bad/}: $code ${said//$'\n'/ | }"
-done)
-compare bad.expected "$bad"
+    if [[ $code -ne 0 ]]; then
+        reasons=$(grep -vE '^aiofio: (note: |nothing was run )' <<<"$said" || true)
+        if [[ $code -ne 1 || -z $reasons ]] || grep -v ' is not supported because ' <<<"$reasons"; then
+            fail "$job gives $code:" "$said"
+        fi
+        "$aiofio" --parse-only --lenient "$job" 2>/dev/null || fail "$job is wrong with --lenient"
+    fi
+    check_round_trip "$job" --lenient
+done
 
-# Command lines; those for which there is no job are mistakes.
 lines=$(while read -r line; do
     read -ra words <<<"$line"
     code=0
@@ -53,8 +98,7 @@ lines=$(while read -r line; do
 done <cmdline.txt)
 compare cmdline.expected "$lines"
 
-if grep -vE '^[a-z_]+\.fio: 1 aiofio: ' bad.expected; then
-    echo "these expectations of wrong files are no refusals"
-    failures=$((failures + 1))
-fi
+good=(good/*.fio)
+users=(users/*.fio)
+echo "${#good[@]} good files, ${#users[@]} of users, $failures failures"
 exit $((failures > 0))

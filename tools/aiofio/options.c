@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,39 @@ static const struct option_choice engine_choices[] = {
     {"mmap", 0, true, NULL},
     {"null", 0, true, NULL},
     {"splice", 0, true, NULL},
+    {"cpuio", 0, true, NULL},
+    {"dev-dax", 0, true, NULL},
+    {"dfs", 0, true, NULL},
+    {"e4defrag", 0, true, NULL},
+    {"exec", 0, true, NULL},
+    {"external", 0, true, NULL},
+    {"falloc", 0, true, NULL},
+    {"filecreate", 0, true, NULL},
+    {"filedelete", 0, true, NULL},
+    {"filestat", 0, true, NULL},
+    {"ftruncate", 0, true, NULL},
+    {"gfapi", 0, true, NULL},
+    {"gfapi_async", 0, true, NULL},
+    {"http", 0, true, NULL},
+    {"io_uring_cmd", 0, true, NULL},
+    {"libblkio", 0, true, NULL},
+    {"libhdfs", 0, true, NULL},
+    {"libiscsi", 0, true, NULL},
+    {"libpmem", 0, true, NULL},
+    {"mtd", 0, true, NULL},
+    {"nbd", 0, true, NULL},
+    {"net", 0, true, NULL},
+    {"netsplice", 0, true, NULL},
+    {"nfs", 0, true, NULL},
+    {"pmemblk", 0, true, NULL},
+    {"rados", 0, true, NULL},
+    {"rbd", 0, true, NULL},
+    {"rdma", 0, true, NULL},
+    {"sg", 0, true, NULL},
+    {"solarisaio", 0, true, NULL},
+    {"spdk", 0, true, NULL},
+    {"windowsaio", 0, true, NULL},
+    {"xnvme", 0, true, NULL},
     {NULL, 0, false, NULL},
 };
 
@@ -67,6 +101,12 @@ static const struct option_choice verify_choices[] = {
     {NULL, 0, false, NULL},
 };
 
+static const struct option_choice kb_base_choices[] = {
+    {"1024", 1024, false, "k is 1024 and kib is 1000, as fio has it"},
+    {"1000", 1000, false, "k is 1000 and kib is 1024, as the standards have it"},
+    {NULL, 0, false, NULL},
+};
+
 static uint64_t *number_field(const struct option *option, struct job_options *job)
 {
     return (uint64_t *)(void *)((char *)job + option->field);
@@ -89,6 +129,18 @@ static int set_text(const struct option *option, struct job_options *job, const 
     return 0;
 }
 
+/* A job that is called like the defaults could not be told from them on a command line. */
+static int set_name(const struct option *option, struct job_options *job, const char *value,
+                    struct message *message)
+{
+    if (strncmp(value, "global", 6) == 0)
+        return message_set(message,
+                           "name=%s: names that begin with 'global' are for defaults; give the "
+                           "job another one",
+                           value);
+    return set_text(option, job, value, message);
+}
+
 /* A path that is one file: fio's lists have several, parted by colons, and "\:" for a colon. */
 static int set_path(const struct option *option, struct job_options *job, const char *value,
                     struct message *message)
@@ -99,10 +151,10 @@ static int set_path(const struct option *option, struct job_options *job, const 
 
     for (const char *at = value; *at; at++) {
         if (*at == ':')
-            result = message_set(message,
-                                 "%s=%s: lists are not supported in this version; write '\\:' for "
-                                 "a colon in a name",
-                                 option->name, value);
+            result = message_refuse(message,
+                                    "%s=%s is not supported because a job has one file; write "
+                                    "'\\:' for a colon in its name",
+                                    option->name, value);
         if (at[0] == '\\' && at[1] == ':')
             at++;
         *end++ = *at;
@@ -133,7 +185,7 @@ static int set_number(const struct option *option, struct job_options *job, cons
 
     if (!*value)
         return message_set(message, "%s needs a value", option->name);
-    if (units_size(value, &number, message))
+    if (units_size_in(value, job->kb_base, &number, message))
         return message_prefix(message, "%s", option->name);
     if (check_range(option, value, number, message))
         return -1;
@@ -156,12 +208,23 @@ static int set_seconds(const struct option *option, struct job_options *job, con
     return 0;
 }
 
+static int read_bool(const char *name, const char *value, uint64_t *number, struct message *message)
+{
+    struct message ignored = {0};
+
+    if (units_size(value, number, &ignored) || *number > 1)
+        return message_set(message, "%s=%s: must be 0 or 1", name, value);
+    return 0;
+}
+
 static int set_bool(const struct option *option, struct job_options *job, const char *value,
                     struct message *message)
 {
-    if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
-        return message_set(message, "%s=%s: must be 0 or 1", option->name, value);
-    *number_field(option, job) = value[0] == '1';
+    uint64_t number = 0;
+
+    if (read_bool(option->name, value, &number, message))
+        return -1;
+    *number_field(option, job) = number;
     return 0;
 }
 
@@ -188,17 +251,17 @@ static int set_choice(const struct option *option, struct job_options *job, cons
         if (strcmp(choice->name, value) != 0)
             continue;
         if (choice->refused)
-            return message_set(message,
-                               "%s=%s is known to fio but not supported in this version (choose "
-                               "from %s)",
-                               option->name, value, known);
+            return message_refuse(
+                message, "%s=%s is not supported because %s (choose from %s)", option->name, value,
+                choice->help ? choice->help : "this version does not have it", known);
         *number_field(option, job) = choice->value;
         return 0;
     }
     if (strchr(value, ':') && option->field == offsetof(struct job_options, rw))
-        return message_set(message,
-                           "%s=%s: fio's modifier after the colon is not supported in this version",
-                           option->name, value);
+        return message_refuse(message,
+                              "%s=%s is not supported because offsets are sequential or random "
+                              "throughout, without a modifier after a colon",
+                              option->name, value);
     return message_set(message, "%s=%s is unknown (choose from %s)", option->name, value, known);
 }
 
@@ -236,7 +299,8 @@ static int set_choice(const struct option *option, struct job_options *job, cons
     }
 
 const struct option option_table[] = {
-    TEXT("name", name, NULL, "name of the job in the report"),
+    {"name", NULL, "text", FIELD(name), 0, 0, NULL, NULL, false, "name of the job in the report",
+     set_name},
     TEXT("description", description, NULL, "a text for the report"),
     PATH("filename", filename, "the file; without it <name>.<clone>.0"),
     PATH("directory", directory, "folder of the file"),
@@ -244,7 +308,7 @@ const struct option option_table[] = {
     NUMBER("bs", "blocksize", "size", bs, 512, 32 << 20, "4096", "bytes of each operation"),
     NUMBER("size", NULL, "size", size, 1, 1ull << 62, NULL,
            "bytes of the region, and to move in one pass; default: the existing file"),
-    NUMBER("offset", NULL, "size", offset, 0, 1ull << 62, "0", "where the region starts"),
+    NUMBER("offset", "fileoffset", "size", offset, 0, 1ull << 62, "0", "where the region starts"),
     NUMBER("rwmixread", NULL, "number", rwmixread, 0, 100, "50", "percent of reads in rw, randrw"),
     CHOICE("ioengine", NULL, ioengine, "psync", engine_choices, "how to reach the disk"),
     NUMBER("iodepth", NULL, "number", iodepth, 1, 65536, "1", "operations in flight"),
@@ -252,7 +316,6 @@ const struct option option_table[] = {
            "most operations in one submit; 0: as many as there is room for (fio's default is 1)"),
     BOOL("direct", direct, "0", "1: O_DIRECT required; 0: through the page cache"),
     NUMBER("numjobs", NULL, "number", numjobs, 1, 4096, "1", "clones of the job"),
-    FLAG("thread", NULL, thread, "accepted: clones are threads in any case"),
     FLAG("group_reporting", NULL, group_reporting, "one report for the jobs of a group"),
     FLAG("stonewall", "wait_for_previous", stonewall, "start after all earlier jobs have ended"),
     SECONDS("runtime", "timeout", runtime_us, "stop after this time (seconds without unit)"),
@@ -268,6 +331,8 @@ const struct option option_table[] = {
     BOOL("unlink", unlink, "0", "remove the file at the end"),
     TEXT("x_journal", x_journal, NULL,
          "file that outlives the process and says what was written and synced, for aiofio verify"),
+    CHOICE("kb_base", NULL, kb_base, "1024", kb_base_choices,
+           "what k, m, g, t and p mean in the sizes of this section"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 
@@ -276,6 +341,7 @@ void job_options_init(struct job_options *job)
     struct message message = {0};
 
     memset(job, 0, sizeof(*job));
+    job->kb_base = 1024;
     for (const struct option *option = option_table; option->name; option++)
         if (option->initial)
             option->set(option, job, option->initial, &message);
@@ -309,11 +375,69 @@ const struct option *option_find(const char *name)
     return NULL;
 }
 
+bool option_is_early(const struct option *option)
+{
+    return option->field == offsetof(struct job_options, kb_base);
+}
+
+bool option_is_numeric(const struct option *option)
+{
+    static const char *const types[] = {"size", "number", "time"};
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (strcmp(option->type, types[i]) == 0)
+            return true;
+    return false;
+}
+
+/* fio's default asks for what is done anyway. Numbers may be written in several ways. */
+static bool is_default(const struct fio_option *option, const char *value)
+{
+    struct message ignored = {0};
+    uint64_t number = 0;
+    uint64_t usual = 0;
+
+    if (!option->initial)
+        return false;
+    if (strcmp(option->initial, value) == 0)
+        return true;
+    return strcmp(option->type, "text") != 0 && units_size(value, &number, &ignored) == 0 &&
+           units_size(option->initial, &usual, &ignored) == 0 && number == usual;
+}
+
+static int set_fio_option(const struct fio_option *option, const char *value,
+                          struct message *message)
+{
+    bool flag = strcmp(option->type, "flag") == 0;
+    uint64_t number = 0;
+
+    if (!value && fio_option_stands_alone(option))
+        value = "1";
+    if (!value || !*value)
+        return message_set(message, "%s needs a value (%s=%s)", option->name, option->name,
+                           option->type);
+    if ((flag || strcmp(option->type, "0 or 1") == 0) &&
+        read_bool(option->name, value, &number, message))
+        return -1;
+    if (option->ignored) {
+        message_note_once(message, option->name, "option '%s' is ignored: %s", option->name,
+                          option->reason);
+        return 0;
+    }
+    if (is_default(option, value))
+        return 0;
+    return message_refuse(message, "option '%s' is not supported because %s", option->name,
+                          option->reason);
+}
+
 int option_set(struct job_options *job, const char *name, const char *value,
                struct message *message)
 {
     const struct option *option = option_find(name);
+    const struct fio_option *fio_option = fio_option_find(name);
 
+    if (!option && fio_option)
+        return set_fio_option(fio_option, value, message);
     if (!option)
         return option_refuse_name(name, NULL, message);
     if (!value && !option->flag)
@@ -339,10 +463,6 @@ int option_refuse_name(const char *name, const char *const *others, struct messa
 {
     struct nearest nearest = {.name = NULL, .distance = (unsigned)strlen(name) / 2 + 1};
 
-    if (fio_knows(fio_job_names, name))
-        return message_set(
-            message, "option '%s' is known to fio but not supported in this version of aiofio",
-            name);
     for (const struct option *option = option_table; option->name; option++) {
         consider(&nearest, name, option->name, true);
         if (option->alias)
@@ -350,12 +470,15 @@ int option_refuse_name(const char *name, const char *const *others, struct messa
     }
     for (; others && *others; others++)
         consider(&nearest, name, *others, true);
-    for (const char *const *fio_name = fio_job_names; *fio_name; fio_name++)
-        consider(&nearest, name, *fio_name, false);
+    for (const struct fio_option *fio = fio_options; fio->name; fio++) {
+        consider(&nearest, name, fio->name, fio->ignored);
+        if (fio->alias)
+            consider(&nearest, name, fio->alias, fio->ignored);
+    }
     if (!nearest.name)
         return message_set(message, "unknown option '%s'", name);
     return message_set(message, "unknown option '%s'; did you mean '%s'%s?", name, nearest.name,
-                       nearest.ours ? "" : " (known to fio but not supported in this version)");
+                       nearest.ours ? "" : " (an option of fio that is not supported)");
 }
 
 const char *option_choice_name(const char *option_name, uint64_t value)
@@ -367,28 +490,4 @@ const char *option_choice_name(const char *option_name, uint64_t value)
             if (choice->value == value && !choice->refused)
                 return choice->name;
     return "?";
-}
-
-void option_print_help(const struct option *option, FILE *out)
-{
-    fprintf(out, "%20s: %s\n", option->name, option->help);
-    if (option->alias)
-        fprintf(out, "%20s: %s\n", "alias", option->alias);
-    fprintf(out, "%20s: %s\n", "type", option->type);
-    fprintf(out, "%20s: %s\n", "default", option->initial ? option->initial : "none");
-    if (option->most > 1)
-        fprintf(out, "%20s: %llu to %llu\n", "range", (unsigned long long)option->least,
-                (unsigned long long)option->most);
-    if (!option->choices)
-        return;
-    for (const struct option_choice *choice = option->choices; choice->name; choice++)
-        if (!choice->refused)
-            fprintf(out, "%20s: %-14s %s\n", "value", choice->name, choice->help);
-}
-
-void option_print_table(FILE *out)
-{
-    for (const struct option *option = option_table; option->name; option++)
-        fprintf(out, "%-17s: %s [%s]\n", option->name, option->help,
-                option->initial ? option->initial : "none");
 }

@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "text.h"
 
@@ -51,7 +50,6 @@ struct job_options {
     uint64_t iodepth_batch; /* 0: as many as there is room for */
     uint64_t direct;
     uint64_t numjobs;
-    uint64_t thread;
     uint64_t group_reporting;
     uint64_t stonewall;
     uint64_t runtime_us; /* 0: no limit */
@@ -65,14 +63,15 @@ struct job_options {
     uint64_t overwrite;
     uint64_t unlink;
     char *x_journal;
+    uint64_t kb_base; /* 1024 or 1000: how sizes are read */
 };
 
 /* A word that an option accepts. */
 struct option_choice {
     const char *name;
     uint64_t value;
-    bool refused; /* fio has it, this version does not */
-    const char *help;
+    bool refused;     /* fio has it, this version does not */
+    const char *help; /* of a refused one: the reason, a main clause, or NULL */
 };
 
 struct option {
@@ -100,19 +99,23 @@ void job_options_free(struct job_options *job);
 /* The row of that name or alias, or NULL. */
 const struct option *option_find(const char *name);
 
-/* Sets one option; value NULL when the word stood alone. 0, or -1 with a reason. */
+/* Sets one option, ours or one that fio has and that is ignored or refused (message->refused);
+ * value NULL when the word stood alone. 0, or -1 with a reason. */
 int option_set(struct job_options *job, const char *name, const char *value,
                struct message *message);
 
-/* Says that a name is unknown: fio's but not ours, or a typo of the nearest name, where others
- * (NULL-terminated, or NULL) could have been meant, too. Returns -1. */
+/* Whether it is set before the others of its section, wherever it stands, since they depend on it.
+ */
+bool option_is_early(const struct option *option);
+
+/* Whether its value may be an expression. */
+bool option_is_numeric(const struct option *option);
+
+/* Says that a name is unknown: a typo of the nearest name, where others (NULL-terminated, or NULL)
+ * could have been meant, too. Returns -1. */
 int option_refuse_name(const char *name, const char *const *others, struct message *message);
 
 /* The word for a number of an option with choices ("randwrite", "kaio"). */
 const char *option_choice_name(const char *option, uint64_t value);
-
-/* Prints one option at length, or all of them in a line each. */
-void option_print_help(const struct option *option, FILE *out);
-void option_print_table(FILE *out);
 
 #endif

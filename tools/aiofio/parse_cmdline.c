@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fio_names.h"
+#include "help.h"
 #include "parse_job.h"
 
 enum takes { TAKES_NOTHING, TAKES_VALUE, TAKES_PERHAPS };
@@ -108,13 +109,39 @@ static int set_version(struct settings *settings, const char *value, struct mess
     return 0;
 }
 
+static int set_lenient(struct settings *settings, const char *value, struct message *message)
+{
+    (void)value;
+    (void)message;
+    settings->lenient = true;
+    return 0;
+}
+
+static int set_warnings_fatal(struct settings *settings, const char *value, struct message *message)
+{
+    (void)value;
+    (void)message;
+    settings->warnings_fatal = true;
+    return 0;
+}
+
 static int set_option_help(struct settings *settings, const char *value, struct message *message)
 {
-    if (value && strcmp(value, "all") != 0 && !option_find(value))
+    if (value && !help_has_option(value))
         return option_refuse_name(value, NULL, message);
     settings->request = REQUEST_OPTION_HELP;
     free(settings->option_help);
     settings->option_help = must_copy(value ? value : "all");
+    return 0;
+}
+
+static int set_engine_help(struct settings *settings, const char *value, struct message *message)
+{
+    if (value && !help_has_engine(value))
+        return message_set(message, "--enghelp=%s: no such engine (--enghelp lists them)", value);
+    settings->request = REQUEST_ENGINE_HELP;
+    free(settings->engine_help);
+    settings->engine_help = value ? must_copy(value) : NULL;
     return 0;
 }
 
@@ -130,8 +157,14 @@ static const struct tool_option tool_options[] = {
      set_force},
     {"parse-only", TAKES_NOTHING, "", "check options and job files, run nothing", set_parse_only},
     {"showcmd", TAKES_NOTHING, "", "print the jobs as a command line, run nothing", set_showcmd},
-    {"cmdhelp", TAKES_PERHAPS, "[=OPTION]", "describe a job option, or all of them",
+    {"lenient", TAKES_NOTHING, "", "go on without options that fio has and aiofio does not",
+     set_lenient},
+    {"warnings-fatal", TAKES_NOTHING, "", "run nothing if there is a note about the jobs",
+     set_warnings_fatal},
+    {"cmdhelp", TAKES_PERHAPS, "[=OPTION]",
+     "describe a job option, or all of them; man and markdown are this documentation",
      set_option_help},
+    {"enghelp", TAKES_PERHAPS, "[=ENGINE]", "list the engines, or describe one", set_engine_help},
     {"help", TAKES_NOTHING, "", "this page", set_help},
     {"version", TAKES_NOTHING, "", "print the version", set_version},
     {NULL, TAKES_NOTHING, NULL, NULL, NULL},
@@ -150,48 +183,75 @@ struct cmdline {
     struct message *message;
 };
 
-/* What a word on the command line names: one of the two, or neither. */
+/* What a word on the command line names: one of the four. */
 struct named {
     const struct tool_option *tool;
     const struct option *option;
+    const struct fio_option *fio_option;
+    const struct fio_command *fio_command;
 };
 
-static struct named find_exactly(const char *name)
+/* What is ours comes first: the tables of fio's names may have it, too. */
+static bool find_exactly(const char *name, struct named *named)
 {
-    struct named named = {.option = option_find(name)};
-
+    *named = (struct named){0};
     for (const struct tool_option *tool = tool_options; tool->name; tool++)
         if (strcmp(tool->name, name) == 0)
-            named.tool = tool;
-    return named;
+            named->tool = tool;
+    if (!named->tool)
+        named->option = option_find(name);
+    if (!named->tool && !named->option)
+        named->fio_option = fio_option_find(name);
+    if (!named->tool && !named->option && !named->fio_option)
+        named->fio_command = fio_command_find(name);
+    return named->tool || named->option || named->fio_option || named->fio_command;
 }
 
-/* Finds the one option that begins with the word, as getopt_long(3) does. */
-static int find_beginning(const char *word, struct named *named, struct message *message)
+static bool is_same(const struct named *a, const struct named *b)
 {
-    size_t length = strlen(word);
-    const char *first = NULL;
+    return a->tool == b->tool && a->option == b->option && a->fio_option == b->fio_option &&
+           a->fio_command == b->fio_command;
+}
 
-    for (const struct tool_option *tool = tool_options; tool->name; tool++) {
-        if (strncmp(tool->name, word, length) != 0)
-            continue;
-        if (first)
-            return message_set(message, "--%s is ambiguous: --%s or --%s", word, first, tool->name);
-        named->tool = tool;
-        first = tool->name;
+/* The search for the one option that begins with a word. */
+struct search {
+    const char *word;
+    const char *first;
+    const char *second; /* another one; NULL: there is none */
+    struct named named;
+};
+
+static void search_name(struct search *search, const char *name)
+{
+    struct named named;
+
+    if (!name || strncmp(name, search->word, strlen(search->word)) != 0 || search->second)
+        return;
+    find_exactly(name, &named);
+    if (!search->first) {
+        search->first = name;
+        search->named = named;
+    } else if (!is_same(&named, &search->named)) {
+        search->second = name;
     }
+}
+
+/* As getopt_long(3) does, among all that fio knows: a beginning that fio finds ambiguous must not
+ * become one of ours. */
+static void search_beginning(struct search *search)
+{
+    for (const struct tool_option *tool = tool_options; tool->name; tool++)
+        search_name(search, tool->name);
     for (const struct option *option = option_table; option->name; option++) {
-        bool alias = option->alias && strncmp(option->alias, word, length) == 0;
-
-        if (!alias && strncmp(option->name, word, length) != 0)
-            continue;
-        if (first)
-            return message_set(message, "--%s is ambiguous: --%s or --%s", word, first,
-                               option->name);
-        named->option = option;
-        first = option->name;
+        search_name(search, option->name);
+        search_name(search, option->alias);
     }
-    return first ? 0 : -1;
+    for (const struct fio_option *option = fio_options; option->name; option++) {
+        search_name(search, option->name);
+        search_name(search, option->alias);
+    }
+    for (const struct fio_command *command = fio_commands; command->name; command++)
+        search_name(search, command->name);
 }
 
 /* Tool options, too, can have been meant. */
@@ -208,22 +268,19 @@ static int refuse_word(const char *word, struct message *message)
 
 static int find_option(const char *word, struct named *named, struct message *message)
 {
-    *named = find_exactly(strcmp(word, "h") == 0 ? "help" : word);
-    if (named->tool || named->option)
+    struct search search = {.word = word};
+
+    if (strcmp(word, "h") == 0 || strcmp(word, "v") == 0)
+        word = word[0] == 'h' ? "help" : "version";
+    if (find_exactly(word, named))
         return 0;
-    if (fio_knows(fio_command_names, word))
-        return message_set(message,
-                           "--%s is known to fio but not supported in this version of "
-                           "aiofio",
-                           word);
-    if (fio_knows(fio_job_names, word))
-        return option_refuse_name(word, NULL, message);
-    message->text[0] = '\0';
-    if (*word && find_beginning(word, named, message) == 0)
-        return 0;
-    if (message->text[0])
-        return -1;
-    return refuse_word(word, message);
+    if (*word)
+        search_beginning(&search);
+    if (search.second)
+        return message_set(message, "--%s is ambiguous: --%s or --%s", word, search.first,
+                           search.second);
+    *named = search.named;
+    return search.first ? 0 : refuse_word(word, message);
 }
 
 /* Takes the next word as a value. One that looks like an option is a forgotten value: fio would
@@ -246,26 +303,43 @@ static void start_job(struct cmdline *line, const char *name)
         line->job = job_list_add(line->list, &line->globals, name);
 }
 
-static int set_job_option(struct cmdline *line, const struct option *option, const char *value)
+/* Sets an option of a job, ours or fio's; the name is its first, flags may stand alone. */
+static int set_job_option(struct cmdline *line, const char *name, const char *type, bool flag,
+                          const char *value)
 {
     struct message *message = line->message;
+    char place[128];
+    int result;
 
-    if (!value && !option->flag) {
+    if (!value && !flag) {
         value = next_value(line);
         if (!value)
-            return message_set(message, "--%s needs a value (--%s=%s)", option->name, option->name,
-                               option->type);
+            return message_set(message, "--%s needs a value (--%s=%s)", name, name, type);
     }
-    if (strcmp(option->name, "name") == 0 && value && *value) {
+    snprintf(place, sizeof(place), "--%s", name);
+    if (strcmp(name, "name") == 0 && value && *value) {
         start_job(line, value);
         return 0;
     }
-    message->note[0] = '\0';
-    if (option_set(line->job ? line->job : &line->globals, option->name, value, message))
-        return -1;
-    if (message->note[0])
-        job_list_note(line->list, option->name, message->note);
-    return 0;
+    result = option_set(line->job ? line->job : &line->globals, name, value, message);
+    return job_list_settle(line->list, place, result, message);
+}
+
+/* An option of fio's own command line. */
+static int meet_command(struct cmdline *line, const struct fio_command *command, const char *value)
+{
+    struct message *message = line->message;
+    int result = 0;
+    char place[128];
+
+    if (command->takes_value && !value && !next_value(line))
+        return message_set(message, "--%s needs a value", command->name);
+    snprintf(place, sizeof(place), "--%s", command->name);
+    if (command->ignored)
+        message_note_once(message, command->name, "it is ignored: %s", command->reason);
+    else
+        result = message_refuse(message, "it is not supported because %s", command->reason);
+    return job_list_settle(line->list, place, result, message);
 }
 
 static int set_tool_option(struct cmdline *line, const struct tool_option *tool, const char *value)
@@ -283,8 +357,8 @@ static int set_tool_option(struct cmdline *line, const struct tool_option *tool,
 
 static int parse_word(struct cmdline *line, const char *word)
 {
-    struct named named = {0};
-    const char *equals;
+    struct named named;
+    const char *value;
     char name[128];
 
     if (word[0] != '-' || word[1] == '\0') {
@@ -293,13 +367,20 @@ static int parse_word(struct cmdline *line, const char *word)
         return 0;
     }
     word += word[1] == '-' ? 2 : 1;
-    equals = strchrnul(word, '=');
-    snprintf(name, sizeof(name), "%.*s", (int)(equals - word), word);
+    value = strchr(word, '=');
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
     if (find_option(name, &named, line->message))
         return -1;
+    if (value)
+        value++;
     if (named.tool)
-        return set_tool_option(line, named.tool, *equals ? equals + 1 : NULL);
-    return set_job_option(line, named.option, *equals ? equals + 1 : NULL);
+        return set_tool_option(line, named.tool, value);
+    if (named.fio_command)
+        return meet_command(line, named.fio_command, value);
+    if (named.fio_option)
+        return set_job_option(line, named.fio_option->name, named.fio_option->type,
+                              fio_option_stands_alone(named.fio_option), value);
+    return set_job_option(line, named.option->name, named.option->type, named.option->flag, value);
 }
 
 int parse_cmdline(int argc, char *const *argv, struct settings *settings, struct job_list *list,
@@ -329,29 +410,14 @@ int parse_cmdline(int argc, char *const *argv, struct settings *settings, struct
     return result;
 }
 
-void cmdline_print_help(FILE *out)
+void cmdline_each_option(FILE *out, void (*print)(FILE *out, const char *option, const char *help))
 {
-    fputs("usage: aiofio [options] [job options] [job file...]\n"
-          "       aiofio verify --from=JOURNAL [--after=kill|cut]\n"
-          "\n"
-          "Runs fio job files on struct aio_file of libaiofile.\n"
-          "\n",
-          out);
     for (const struct tool_option *tool = tool_options; tool->name; tool++) {
-        char left[32];
+        char option[64];
 
-        snprintf(left, sizeof(left), "--%s%s", tool->name, tool->usage);
-        fprintf(out, "  %-22s %s\n", left, tool->help);
+        snprintf(option, sizeof(option), "--%s%s", tool->name, tool->usage);
+        print(out, option, tool->help);
     }
-    fputs(
-        "\n"
-        "Job options, in a file as key=value, here as --key=value (--name=NAME starts a job):\n\n",
-        out);
-    option_print_table(out);
-    fputs("\n"
-          "Exit status: 0 all right, 1 wrong use (nothing was run), 2 I/O error, 3 wrong data,\n"
-          "4 blocks were not verified, 128 + signal number.\n",
-          out);
 }
 
 void settings_free(struct settings *settings)
@@ -361,5 +427,6 @@ void settings_free(struct settings *settings)
     free(settings->sections);
     free(settings->output);
     free(settings->option_help);
+    free(settings->engine_help);
     *settings = (struct settings){0};
 }

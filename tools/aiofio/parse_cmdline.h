@@ -18,6 +18,7 @@
 int parse_cmdline(int argc, char *const *argv, struct settings *settings, struct job_list *list,
                   struct message *message);
 
-void cmdline_print_help(FILE *out);
+/* Prints the options of the tool itself, "--output=FILE" and what it does. */
+void cmdline_each_option(FILE *out, void (*print)(FILE *out, const char *option, const char *help));
 
 #endif

@@ -17,15 +17,19 @@ enum request {
     REQUEST_HELP,
     REQUEST_VERSION,
     REQUEST_OPTION_HELP,
+    REQUEST_ENGINE_HELP,
 };
 
 struct settings {
     enum request request;
     char *option_help; /* whose, for REQUEST_OPTION_HELP; "all" */
+    char *engine_help; /* which, for REQUEST_ENGINE_HELP; NULL: all */
     char *output;      /* file of the report; NULL: standard output */
     enum eta_mode eta;
-    bool readonly;   /* refuse everything that writes */
-    bool force;      /* may write into files that aiofio did not make */
+    bool readonly; /* refuse everything that writes */
+    bool force;    /* may write into files that aiofio did not make */
+    bool lenient;  /* go on without options that fio has and this version does not */
+    bool warnings_fatal;
     char **sections; /* NULL-terminated, or NULL */
     size_t section_count;
 };

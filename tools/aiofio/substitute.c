@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "substitute.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +80,7 @@ static const struct keyword keywords[] = {
     {"$ncpus", cpu_count},
 };
 
-char *substitute_keywords(const char *value, int numeric)
+char *substitute_keywords(const char *value, bool numeric)
 {
     struct builder out = {0};
     bool replaced = false;

@@ -5,6 +5,8 @@
 #ifndef AIOFIO_SUBSTITUTE_H
 #define AIOFIO_SUBSTITUTE_H
 
+#include <stdbool.h>
+
 #include "text.h"
 
 /*
@@ -19,6 +21,6 @@ char *substitute_environment(const char *line, char *unset, size_t unset_size,
  * Gives a copy of value with $pagesize (bytes), $mb_memory (MiB) and $ncpus replaced. If one was,
  * and the value has + - * or /, it comes back in parentheses, as an expression, when numeric.
  */
-char *substitute_keywords(const char *value, int numeric);
+char *substitute_keywords(const char *value, bool numeric);
 
 #endif

@@ -11,6 +11,7 @@
 #include "disk_stats.h"
 #include "exit_code.h"
 #include "journal.h"
+#include "help.h"
 #include "layout.h"
 #include "parse_cmdline.h"
 #include "report.h"
@@ -118,6 +119,26 @@ static int run_plan(struct run *run, const struct settings *settings, FILE *repo
     return verdict_exit_code(run);
 }
 
+/* Says what was met in the jobs; whether to go on. */
+static bool say_notes(const struct settings *settings, const struct job_list *list, FILE *errors)
+{
+    const char *kind = settings->lenient ? "note: skipped: " : "";
+
+    for (size_t i = 0; i < list->refusal_count; i++)
+        fprintf(errors, "aiofio: %s%s\n", kind, list->refusals[i]);
+    for (size_t i = 0; i < list->note_count; i++)
+        fprintf(errors, "aiofio: note: %s\n", list->notes[i]);
+    if (list->refusal_count && !settings->lenient) {
+        fprintf(errors, "aiofio: nothing was run (--lenient goes on without these options)\n");
+        return false;
+    }
+    if (settings->warnings_fatal && list->refusal_count + list->note_count) {
+        fprintf(errors, "aiofio: --warnings-fatal: nothing was run because of these notes\n");
+        return false;
+    }
+    return true;
+}
+
 static int check_and_run(const struct settings *settings, struct job_list *list, FILE *out,
                          FILE *errors, const struct run_hooks *hooks)
 {
@@ -128,8 +149,10 @@ static int check_and_run(const struct settings *settings, struct job_list *list,
     FILE *report = NULL;
     int result = plan_build(&plan, list, &message);
 
-    for (size_t i = 0; i < list->note_count; i++)
-        fprintf(errors, "aiofio: note: %s\n", list->notes[i]);
+    if (!say_notes(settings, list, errors)) {
+        plan_free(&plan);
+        return EXIT_CODE_USAGE;
+    }
     if (result == 0 && settings->request != REQUEST_RUN) {
         if (settings->request == REQUEST_SHOW)
             showcmd_print(out, list);
@@ -154,26 +177,21 @@ static int check_and_run(const struct settings *settings, struct job_list *list,
     return result;
 }
 
-static void print_option_help(const char *name, FILE *out)
-{
-    if (strcmp(name, "all") == 0)
-        option_print_table(out);
-    else
-        option_print_help(option_find(name), out);
-}
-
 static int serve(const struct settings *settings, struct job_list *list, FILE *out, FILE *errors,
                  const struct run_hooks *hooks)
 {
     switch (settings->request) {
     case REQUEST_HELP:
-        cmdline_print_help(out);
+        help_print(out);
         return EXIT_CODE_OK;
     case REQUEST_VERSION:
         fprintf(out, REPORT_MARK "%s\n", AIOFILE_VERSION);
         return EXIT_CODE_OK;
     case REQUEST_OPTION_HELP:
-        print_option_help(settings->option_help, out);
+        help_print_option(out, settings->option_help);
+        return EXIT_CODE_OK;
+    case REQUEST_ENGINE_HELP:
+        help_print_engine(out, settings->engine_help);
         return EXIT_CODE_OK;
     default:
         return check_and_run(settings, list, out, errors, hooks);
