@@ -2,9 +2,12 @@
 /* test_stats.c - histogram, moments and windows of time, against their definitions. */
 #include "stats.h"
 
+#include "percentile_list.h"
+
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* fio's definition, written down the slow way: 64 buckets to the octave from 128 on. */
 static unsigned reference_bucket(uint64_t value)
@@ -111,7 +114,7 @@ START_TEST(a_stall_is_a_row_of_zero_windows)
     struct window_series series = {0};
     struct window total = {.operations = 2, .bytes = 30};
 
-    window_series_start(&series, 1000);
+    window_series_start(&series, 1000, WINDOW_NS);
     window_series_advance(&series, 1000 + WINDOW_NS - 1, &total);
     ck_assert_uint_eq(series.count, 0);
     window_series_advance(&series, 1000 + WINDOW_NS, &total);
@@ -136,7 +139,7 @@ START_TEST(a_short_run_is_one_window_scaled)
     struct window_series sum = {0};
     struct window total = {.operations = 1, .bytes = 4096};
 
-    window_series_start(&series, 0);
+    window_series_start(&series, 0, WINDOW_NS);
     window_series_end(&series, WINDOW_NS / 4, &total);
     ck_assert_uint_eq(series.count, 1);
     ck_assert_uint_eq(series.windows[0].operations, 4);
@@ -174,6 +177,7 @@ START_TEST(an_operation_is_counted_in_its_direction)
 {
     struct job_stats *stats = job_stats_new();
     struct job_stats *sum = job_stats_new();
+    struct histogram *all = calloc(1, sizeof(*all));
 
     job_stats_add(stats, DIRECTION_WRITE, 1, 4096, 1000, 1050);
     job_stats_add(stats, DIRECTION_VERIFY, 1, 4096, 1000, 1050);
@@ -184,9 +188,110 @@ START_TEST(an_operation_is_counted_in_its_direction)
     ck_assert_uint_eq(sum->directions[DIRECTION_WRITE].clat.max, 1000);
     ck_assert_uint_eq(sum->directions[DIRECTION_WRITE].lat.max, 1050);
     ck_assert_uint_eq(sum->directions[DIRECTION_READ].total.operations, 0);
-    ck_assert_uint_eq(histogram_total(&sum->lat_histogram), 2);
+    job_stats_lat(sum, all);
+    ck_assert_uint_eq(histogram_total(all), 2);
+    free(all);
     job_stats_free(stats);
     job_stats_free(sum);
+}
+END_TEST
+
+/* Rank for rank fio's rule: the first bucket where the count so far is at least that share. */
+START_TEST(percentiles_are_those_of_fio)
+{
+    struct histogram *histogram = calloc(1, sizeof(*histogram));
+    static const double percents[] = {1, 50, 99, 99.5, 99.9, 99.95, 99.99, 100};
+
+    for (unsigned total = 1; total <= 2000; total += 37) {
+        memset(histogram, 0, sizeof(*histogram));
+        for (unsigned i = 0; i < total; i++)
+            histogram_add(histogram, 64 + i % 64, 1);
+        for (unsigned i = 0; i < sizeof(percents) / sizeof(percents[0]); i++) {
+            uint64_t value = 63;
+            unsigned seen = 0;
+
+            while ((long double)seen < (long double)percents[i] / 100.0L * total || seen == 0)
+                seen += (unsigned)histogram->buckets[++value];
+            ck_assert_uint_eq(histogram_percentile(histogram, percents[i]), value);
+        }
+    }
+    free(histogram);
+}
+END_TEST
+
+START_TEST(a_list_of_percentiles_is_sorted_and_checked)
+{
+    static const char *const wrong[] = {"",    "0",     "100.1", "50:",      ":50",
+                                        "50x", "50;99", "-1",    "1:2:nan",  "1.2.3",
+                                        "1e1", " 50",   "50,99", "5000000.0"};
+    struct percentile_list list;
+    struct message message;
+
+    ck_assert_int_eq(percentile_list_parse(NULL, &list, &message), 0);
+    ck_assert_uint_eq(list.count, 17);
+    ck_assert_uint_eq(list.decimals, 2);
+    ck_assert_int_eq(percentile_list_parse("99.999:50:100", &list, &message), 0);
+    ck_assert_uint_eq(list.count, 3);
+    ck_assert_uint_eq(list.decimals, 3);
+    ck_assert_double_eq(list.percents[0], 50);
+    ck_assert_double_eq(list.percents[2], 100);
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        ck_assert_msg(percentile_list_parse(wrong[i], &list, &message) != 0, "'%s'", wrong[i]);
+    ck_assert_int_ne(percentile_list_parse("1:2:3:4:5:6:7:8:9:10:11:12:13:14:15:16:17:18:19:20:21",
+                                           &list, &message),
+                     0);
+}
+END_TEST
+
+/* Two windows at work, two of a stall, one at work. */
+START_TEST(averages_are_with_and_without_the_stall)
+{
+    struct window_series series = {0};
+    struct window total = {.operations = 100, .bytes = 102400};
+    struct window_summary busy;
+    struct window_summary all;
+
+    window_series_start(&series, 0, WINDOW_NS);
+    window_series_advance(&series, WINDOW_NS, &total);
+    total = (struct window){.operations = 200, .bytes = 204800};
+    window_series_advance(&series, 4 * WINDOW_NS, &total);
+    total = (struct window){.operations = 300, .bytes = 307200};
+    window_series_advance(&series, 5 * WINDOW_NS, &total);
+
+    busy = window_series_summarise(&series, WINDOW_NS, WINDOW_IOPS, WINDOWS_BUSY);
+    ck_assert_uint_eq(busy.samples, 3);
+    ck_assert_double_eq_tol(busy.min, 200, 1e-9);
+    ck_assert_double_eq_tol(busy.mean, 200, 1e-9);
+    all = window_series_summarise(&series, WINDOW_NS, WINDOW_BANDWIDTH, WINDOWS_ALL);
+    ck_assert_uint_eq(all.samples, 5);
+    ck_assert(!(all.min > 0));
+    ck_assert_double_eq_tol(all.max, 200, 1e-9);
+    ck_assert_double_eq_tol(all.mean, 120, 1e-9);
+    all = window_series_summarise(&series, 2 * WINDOW_NS, WINDOW_IOPS, WINDOWS_ALL);
+    ck_assert_uint_eq(all.samples, 2);
+    ck_assert_double_eq_tol(all.mean, 100, 1e-9);
+    ck_assert_double_eq_tol(all.deviation, 141.421356, 1e-5);
+    window_series_free(&series);
+}
+END_TEST
+
+START_TEST(what_is_disabled_is_forgotten)
+{
+    struct job_stats *stats = job_stats_new();
+    const struct direction_stats *write = &stats->directions[DIRECTION_WRITE];
+
+    job_stats_add(stats, DIRECTION_WRITE, 2, 8192, 1000, 1050);
+    job_stats_add_slat(stats, DIRECTION_WRITE, 2, 50);
+    job_stats_disable(stats, (struct stats_disabled){.clat = true});
+    ck_assert_uint_eq(write->clat.count, 0);
+    ck_assert_uint_eq(histogram_total(&write->clat_histogram), 0);
+    ck_assert_uint_eq(histogram_total(&write->lat_histogram), 2);
+    ck_assert_uint_eq(histogram_total(&write->slat_histogram), 2);
+    job_stats_disable(stats, (struct stats_disabled){.slat = true, .lat = true});
+    ck_assert_uint_eq(write->lat.count, 0);
+    ck_assert_uint_eq(write->slat.count, 0);
+    ck_assert_uint_eq(write->total.operations, 2);
+    job_stats_free(stats);
 }
 END_TEST
 
@@ -199,6 +304,10 @@ static Suite *stats_suite(void)
     tcase_add_test(tests, a_bucket_stands_for_its_middle);
     tcase_add_test(tests, a_value_is_off_by_less_than_a_percent);
     tcase_add_test(tests, percentiles_are_ranks);
+    tcase_add_test(tests, percentiles_are_those_of_fio);
+    tcase_add_test(tests, a_list_of_percentiles_is_sorted_and_checked);
+    tcase_add_test(tests, averages_are_with_and_without_the_stall);
+    tcase_add_test(tests, what_is_disabled_is_forgotten);
     tcase_add_test(tests, moments_of_parts_are_those_of_the_whole);
     tcase_add_test(tests, a_stall_is_a_row_of_zero_windows);
     tcase_add_test(tests, a_short_run_is_one_window_scaled);

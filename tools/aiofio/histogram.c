@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "histogram.h"
 
-#include <math.h>
-
 #define PER_GROUP (1u << HISTOGRAM_BITS)
 
 uint64_t histogram_value(unsigned bucket)
@@ -27,23 +25,24 @@ uint64_t histogram_total(const struct histogram *histogram)
 
 void histogram_merge(struct histogram *to, const struct histogram *from)
 {
+    /* What is zero is not written: most pages of a job's histograms are never touched. */
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
-        to->buckets[i] += from->buckets[i];
+        if (from->buckets[i])
+            to->buckets[i] += from->buckets[i];
 }
 
 uint64_t histogram_percentile(const struct histogram *histogram, double percent)
 {
     uint64_t total = histogram_total(histogram);
-    uint64_t wanted = (uint64_t)ceil(percent / 100.0 * (double)total);
+    /* As exact as fio's, so that a rank which is just a whole number is the same one. */
+    long double wanted = (long double)percent / 100 * (long double)total;
     uint64_t seen = 0;
 
     if (total == 0)
         return 0;
-    if (wanted == 0)
-        wanted = 1;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += histogram->buckets[i];
-        if (seen >= wanted)
+        if (seen && (long double)seen >= wanted)
             return histogram_value(i);
     }
     return histogram_value(HISTOGRAM_BUCKETS - 1);

@@ -131,7 +131,7 @@ static uint64_t submit_batch(struct issuer *issuer, const struct source *source,
     /* Prepared and submitted at the same two instants: one value for all of a direction. */
     for (unsigned i = 0; i < DIRECTION_COUNT; i++)
         if (counts[i])
-            moments_add(&issuer->stats->directions[i].slat, now_ns - prepared_ns, counts[i]);
+            job_stats_add_slat(issuer->stats, i, counts[i], now_ns - prepared_ns);
     for (unsigned i = taken; i < count; i++) {
         /* No progress without an error would be a loop: count it as one. */
         source->done(source->context, issuer->batch[i], result < 0 ? result : -EAGAIN, result);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fio_names.h"
+#include "percentile_list.h"
 #include "units.h"
 
 static const struct option_choice rw_choices[] = {
@@ -217,6 +218,33 @@ static int read_bool(const char *name, const char *value, uint64_t *number, stru
     return 0;
 }
 
+static int set_milliseconds(const struct option *option, struct job_options *job, const char *value,
+                            struct message *message)
+{
+    uint64_t time_us = 0;
+
+    if (!*value)
+        return message_set(message, "%s needs a value", option->name);
+    if (units_time(value, 1000, &time_us, message))
+        return message_prefix(message, "%s", option->name);
+    if (time_us < option->least || time_us > option->most)
+        return message_set(message, "%s=%s: give a time from %llu ms to %llu ms", option->name,
+                           value, (unsigned long long)option->least / 1000,
+                           (unsigned long long)option->most / 1000);
+    *number_field(option, job) = time_us;
+    return 0;
+}
+
+static int set_percentiles(const struct option *option, struct job_options *job, const char *value,
+                           struct message *message)
+{
+    struct percentile_list list;
+
+    if (percentile_list_parse(value, &list, message))
+        return message_prefix(message, "%s", option->name);
+    return set_text(option, job, value, message);
+}
+
 static int set_bool(const struct option *option, struct job_options *job, const char *value,
                     struct message *message)
 {
@@ -285,6 +313,11 @@ static int set_choice(const struct option *option, struct job_options *job, cons
         name, alias, "time", FIELD(member), 0, 100000 * HOUR_US, "0", NULL, false, help,           \
             set_seconds                                                                            \
     }
+#define MILLISECONDS(name, member, least, initial, help)                                           \
+    {                                                                                              \
+        name, NULL, "time", FIELD(member), least, 100000 * HOUR_US, initial, NULL, false, help,    \
+            set_milliseconds                                                                       \
+    }
 #define BOOL(name, member, initial, help)                                                          \
     {                                                                                              \
         name, NULL, "0 or 1", FIELD(member), 0, 1, initial, NULL, false, help, set_bool            \
@@ -333,6 +366,21 @@ const struct option option_table[] = {
          "file that outlives the process and says what was written and synced, for aiofio verify"),
     CHOICE("kb_base", NULL, kb_base, "1024", kb_base_choices,
            "what k, m, g, t and p mean in the sizes of this section"),
+    {"percentile_list", NULL, "text", FIELD(percentile_list), 0, 0, NULL, NULL, false,
+     "percentiles that are reported, as 50:99:99.9; default: 17 from 1 to 99.99", set_percentiles},
+    BOOL("clat_percentiles", clat_percentiles, "1", "report percentiles of the completion latency"),
+    BOOL("lat_percentiles", lat_percentiles, "0", "report percentiles of the whole latency"),
+    BOOL("slat_percentiles", slat_percentiles, "0", "report percentiles of the submission latency"),
+    BOOL("disable_lat", disable_lat, "0", "leave the whole latency out of reports and logs"),
+    BOOL("disable_clat", disable_clat, "0", "leave the completion latency out"),
+    BOOL("disable_slat", disable_slat, "0", "leave the submission latency out"),
+    {"disable_bw_measurement", "disable_bw", "0 or 1", FIELD(disable_bw), 0, 1, "0", NULL, false,
+     "leave the spread of bandwidth and IOPS out", set_bool},
+    BOOL("gtod_reduce", gtod_reduce, "0", "all four of disable_lat, _clat, _slat and _bw"),
+    MILLISECONDS("bwavgtime", bwavgtime_us, 1000, "500",
+                 "bandwidth is averaged over this time (milliseconds without unit)"),
+    MILLISECONDS("iopsavgtime", iopsavgtime_us, 1000, "500",
+                 "IOPS are averaged over this time (milliseconds without unit)"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 
@@ -355,6 +403,7 @@ void job_options_copy(struct job_options *to, const struct job_options *from)
     to->filename = from->filename ? must_copy(from->filename) : NULL;
     to->directory = from->directory ? must_copy(from->directory) : NULL;
     to->x_journal = from->x_journal ? must_copy(from->x_journal) : NULL;
+    to->percentile_list = from->percentile_list ? must_copy(from->percentile_list) : NULL;
 }
 
 void job_options_free(struct job_options *job)
@@ -364,6 +413,7 @@ void job_options_free(struct job_options *job)
     free(job->filename);
     free(job->directory);
     free(job->x_journal);
+    free(job->percentile_list);
     memset(job, 0, sizeof(*job));
 }
 

@@ -64,6 +64,17 @@ struct job_options {
     uint64_t unlink;
     char *x_journal;
     uint64_t kb_base; /* 1024 or 1000: how sizes are read */
+    char *percentile_list; /* NULL: fio's own */
+    uint64_t clat_percentiles;
+    uint64_t lat_percentiles;
+    uint64_t slat_percentiles;
+    uint64_t disable_lat;
+    uint64_t disable_clat;
+    uint64_t disable_slat;
+    uint64_t disable_bw;
+    uint64_t gtod_reduce;
+    uint64_t bwavgtime_us;
+    uint64_t iopsavgtime_us;
 };
 
 /* A word that an option accepts. */

@@ -13,7 +13,10 @@ static const char *const direction_names[DIRECTION_DATA_COUNT] = {"read", "write
 void report_entry_add(struct report_entry *entry, const struct worker *worker)
 {
     if (!entry->first) {
+        struct message message;
+
         entry->first = worker;
+        percentile_list_parse(worker->job->options->percentile_list, &entry->percentiles, &message);
         entry->stats = job_stats_new();
     }
     entry->jobs++;
@@ -50,35 +53,58 @@ static double rate(double amount, uint64_t runtime_ns)
     return runtime_ns ? amount * 1e9 / (double)runtime_ns : 0;
 }
 
-static void print_direction(FILE *out, const char *name, const struct direction_stats *stats,
+static void print_latencies(FILE *out, const struct direction_stats *stats,
+                            const struct job_options *options, const struct percentile_list *list)
+{
+    const struct {
+        const char *label;
+        const struct moments *moments;
+        const struct histogram *histogram;
+        bool percentiles;
+    } rows[] = {
+        {"slat", &stats->slat, &stats->slat_histogram, options->slat_percentiles},
+        {"clat", &stats->clat, &stats->clat_histogram, options->clat_percentiles},
+        {"lat", &stats->lat, &stats->lat_histogram, options->lat_percentiles},
+    };
+
+    for (unsigned i = stats->has_slat ? 0 : 1; i < 3; i++)
+        if (rows[i].moments->count)
+            report_moments(out, i == 2 ? " lat" : rows[i].label, rows[i].moments);
+    for (unsigned i = stats->has_slat ? 0 : 1; i < 3; i++)
+        if (rows[i].moments->count && rows[i].percentiles)
+            report_percentiles(out, rows[i].label, rows[i].histogram, list);
+}
+
+static void print_direction(FILE *out, const struct report_entry *entry, unsigned direction,
                             double group_bytes_per_s)
 {
+    const struct direction_stats *stats = &entry->stats->directions[direction];
+    const struct job_options *options = entry->first->job->options;
+    const struct window_averages averages = {
+        .bandwidth_ns = options->bwavgtime_us * 1000,
+        .iops_ns = options->iopsavgtime_us * 1000,
+        .all_bytes_per_s = group_bytes_per_s,
+    };
     char text[UNITS_TEXT];
 
-    fprintf(out, "  %s: IOPS=%s, BW=", name,
+    fprintf(out, "  %s: IOPS=%s, BW=", direction_names[direction],
             units_print_count(text, rate((double)stats->total.operations, stats->runtime_ns)));
     report_rate(out, rate((double)stats->total.bytes, stats->runtime_ns));
     fprintf(out, "(%s/%" PRIu64 "msec)\n", units_print_binary(text, (double)stats->total.bytes),
             stats->runtime_ns / 1000000);
-    if (stats->has_slat) {
-        report_moments(out, "slat", &stats->slat);
-        report_moments(out, "clat", &stats->clat);
-        report_moments(out, " lat", &stats->lat);
-    } else {
-        report_moments(out, "clat", &stats->clat);
-        report_moments(out, " lat", &stats->lat);
-    }
-    report_percentiles(out, "clat", &stats->clat_histogram);
-    report_windows(out, &stats->series, group_bytes_per_s);
+    print_latencies(out, stats, options, &entry->percentiles);
+    report_windows(out, &stats->series, &averages);
 }
 
-static void print_syncs(FILE *out, const struct direction_stats *stats)
+static void print_syncs(FILE *out, const struct report_entry *entry)
 {
+    const struct direction_stats *stats = &entry->stats->directions[DIRECTION_SYNC];
+
     if (stats->total.operations == 0)
         return;
     fputs("  fsync/fdatasync/sync_file_range:\n", out);
     report_moments(out, "sync", &stats->lat);
-    report_percentiles(out, "sync", &stats->clat_histogram);
+    report_percentiles(out, "sync", &stats->lat_histogram, &entry->percentiles);
 }
 
 static void print_cpu(FILE *out, const struct job_stats *stats)
@@ -149,13 +175,15 @@ void report_entry_print(FILE *out, const struct report_entry *entry,
                         const double group_bytes_per_s[DIRECTION_COUNT])
 {
     const struct job_stats *stats = entry->stats;
+    struct histogram all;
 
     print_heading(out, entry);
     for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++)
         if (stats->directions[i].total.operations)
-            print_direction(out, direction_names[i], &stats->directions[i], group_bytes_per_s[i]);
-    report_distribution(out, &stats->lat_histogram);
-    print_syncs(out, &stats->directions[DIRECTION_SYNC]);
+            print_direction(out, entry, i, group_bytes_per_s[i]);
+    job_stats_lat(stats, &all);
+    report_distribution(out, &all);
+    print_syncs(out, entry);
     print_cpu(out, stats);
     print_depths(out, stats);
     print_issued(out, entry);

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "percentile_list.h"
 #include "worker.h"
 
 /* One job, or the sum of a group's. */
@@ -14,6 +15,7 @@ struct report_entry {
     const struct worker *first;
     unsigned jobs;
     struct job_stats *stats; /* the entry's own */
+    struct percentile_list percentiles;
     struct verify_counts verify;
     const struct worker *failed; /* the first that had an error, or NULL */
 };

@@ -51,27 +51,28 @@ void report_moments(FILE *out, const char *label, const struct moments *moments)
             moments_mean(moments) / scale->divisor, deviation / scale->divisor);
 }
 
-void report_percentiles(FILE *out, const char *label, const struct histogram *histogram)
+void report_percentiles(FILE *out, const char *label, const struct histogram *histogram,
+                        const struct percentile_list *list)
 {
-    static const double list[] = {1,  5,  10, 20, 30,   40,   50,    60,   70,
-                                  80, 90, 95, 99, 99.5, 99.9, 99.95, 99.99};
-    const unsigned count = sizeof(list) / sizeof(list[0]);
     const struct scale *scale;
-    uint64_t values[sizeof(list) / sizeof(list[0])];
+    uint64_t values[PERCENTILES_MAX];
+    /* "nn", point and decimals; then "th=[%5.0f]," and the blank before: as many as fit a line. */
+    int width = 3 + (int)list->decimals;
+    unsigned row = (80 - 6) / ((unsigned)width + 12);
 
-    for (unsigned i = 0; i < count; i++)
-        values[i] = histogram_percentile(histogram, list[i]);
-    scale = choose_scale((double)values[0], (double)values[count - 1], INFINITY);
-    if (scale->divisor < 2 && values[count / 2] >= 10000)
+    for (unsigned i = 0; i < list->count; i++)
+        values[i] = histogram_percentile(histogram, list->percents[i]);
+    scale = choose_scale((double)values[0], (double)values[list->count - 1], INFINITY);
+    if (scale->divisor < 2 && values[list->count / 2] >= 10000)
         scale = &scales[1];
 
     fprintf(out, "    %s percentiles (%s):\n", label, scale->unit);
-    for (unsigned i = 0; i < count; i++) {
-        const char *before = i % 4 ? " " : "     | ";
-        const char *after = i + 1 == count ? "\n" : i % 4 == 3 ? ",\n" : ",";
+    for (unsigned i = 0; i < list->count; i++) {
+        const char *before = i % row ? " " : "     | ";
+        const char *after = i + 1 == list->count ? "\n" : i % row == row - 1 ? ",\n" : ",";
 
-        fprintf(out, "%s%5.2fth=[%5.0f]%s", before, list[i], (double)values[i] / scale->divisor,
-                after);
+        fprintf(out, "%s%*.*fth=[%5.0f]%s", before, width, (int)list->decimals, list->percents[i],
+                (double)values[i] / scale->divisor, after);
     }
 }
 
@@ -111,54 +112,24 @@ void report_distribution(FILE *out, const struct histogram *histogram)
     }
 }
 
-struct summary {
-    double min;
-    double max;
-    double mean;
-    double deviation;
-};
-
-static struct summary summarise(const struct window_series *series, bool bytes)
+void report_windows(FILE *out, const struct window_series *series,
+                    const struct window_averages *averages)
 {
-    const double per_second = 1e9 / (double)WINDOW_NS;
-    struct summary summary = {.min = INFINITY};
-    double sum = 0;
-    double sum_of_squares = 0;
-    double count = (double)series->count;
+    struct window_summary bandwidth =
+        window_series_summarise(series, averages->bandwidth_ns, WINDOW_BANDWIDTH, WINDOWS_ALL);
+    struct window_summary rate =
+        window_series_summarise(series, averages->iops_ns, WINDOW_IOPS, WINDOWS_ALL);
+    double share =
+        averages->all_bytes_per_s > 0 ? 100 * bandwidth.mean * 1024 / averages->all_bytes_per_s : 0;
 
-    for (size_t i = 0; i < series->count; i++) {
-        const struct window *window = &series->windows[i];
-        double value =
-            per_second * (bytes ? (double)window->bytes / 1024 : (double)window->operations);
-
-        summary.min = fmin(summary.min, value);
-        summary.max = fmax(summary.max, value);
-        sum += value;
-        sum_of_squares += value * value;
-    }
-    summary.mean = sum / count;
-    if (count > 1)
-        summary.deviation = sqrt(fmax(0, (sum_of_squares - summary.mean * sum) / (count - 1)));
-    return summary;
-}
-
-void report_windows(FILE *out, const struct window_series *series, double all_bytes_per_s)
-{
-    struct summary bandwidth;
-    struct summary rate;
-    double share;
-
-    if (series->count == 0)
+    if (bandwidth.samples == 0)
         return;
-    bandwidth = summarise(series, true);
-    rate = summarise(series, false);
-    share = all_bytes_per_s > 0 ? 100 * bandwidth.mean * 1024 / all_bytes_per_s : 0;
     fprintf(out,
             "   bw (  KiB/s): min=%.0f, max=%.0f, per=%.2f%%, avg=%.2f, stdev=%.2f, samples=%zu\n",
             bandwidth.min, bandwidth.max, share > 100 ? 100 : share, bandwidth.mean,
-            bandwidth.deviation, series->count);
+            bandwidth.deviation, bandwidth.samples);
     fprintf(out, "   iops        : min=%.0f, max=%.0f, avg=%.2f, stdev=%.2f, samples=%zu\n",
-            rate.min, rate.max, rate.mean, rate.deviation, series->count);
+            rate.min, rate.max, rate.mean, rate.deviation, rate.samples);
 }
 
 void report_rate(FILE *out, double bytes_per_s)

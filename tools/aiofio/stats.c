@@ -34,8 +34,9 @@ double moments_deviation(const struct moments *moments)
     return variance > 0 ? sqrt(variance) : 0;
 }
 
-void window_series_start(struct window_series *series, uint64_t start_ns)
+void window_series_start(struct window_series *series, uint64_t start_ns, uint64_t window_ns)
 {
+    series->window_ns = window_ns;
     series->start_ns = start_ns;
 }
 
@@ -57,7 +58,7 @@ static void append_window(struct window_series *series, struct window window)
 void window_series_advance(struct window_series *series, uint64_t now_ns,
                            const struct window *total)
 {
-    while (now_ns - series->start_ns >= (series->count + 1) * WINDOW_NS) {
+    while (now_ns - series->start_ns >= (series->count + 1) * series->window_ns) {
         append_window(series, (struct window){
                                   .operations = total->operations - series->closed.operations,
                                   .bytes = total->bytes - series->closed.bytes,
@@ -72,7 +73,7 @@ void window_series_end(struct window_series *series, uint64_t now_ns, const stru
 
     window_series_advance(series, now_ns, total);
     if (series->count == 0 && total->operations && elapsed_ns) {
-        double scale = (double)WINDOW_NS / (double)elapsed_ns;
+        double scale = (double)series->window_ns / (double)elapsed_ns;
 
         append_window(series, (struct window){
                                   .operations = (uint64_t)((double)total->operations * scale),
@@ -83,12 +84,52 @@ void window_series_end(struct window_series *series, uint64_t now_ns, const stru
 
 void window_series_merge(struct window_series *to, const struct window_series *from)
 {
+    if (from->count)
+        to->window_ns = from->window_ns;
     while (to->count < from->count)
         append_window(to, (struct window){0});
     for (size_t i = 0; i < from->count; i++) {
         to->windows[i].operations += from->windows[i].operations;
         to->windows[i].bytes += from->windows[i].bytes;
     }
+}
+
+struct window_summary window_series_summarise(const struct window_series *series, uint64_t avg_ns,
+                                              enum window_value value, enum window_choice choice)
+{
+    struct window_summary summary = {.min = INFINITY};
+    size_t step = series->window_ns ? avg_ns / series->window_ns : 1;
+    double sum = 0;
+    double sum_of_squares = 0;
+
+    /* A run that is shorter than the average's time counts as if it were as long. */
+    if (step > series->count)
+        step = series->count;
+    for (size_t at = 0; step && at + step <= series->count; at += step) {
+        struct window window = {0};
+        double rate;
+
+        for (size_t i = at; i < at + step; i++) {
+            window.operations += series->windows[i].operations;
+            window.bytes += series->windows[i].bytes;
+        }
+        if (choice == WINDOWS_BUSY && window.operations == 0)
+            continue;
+        rate = value == WINDOW_BANDWIDTH ? (double)window.bytes / 1024 : (double)window.operations;
+        rate *= 1e9 / ((double)step * (double)series->window_ns);
+        summary.min = fmin(summary.min, rate);
+        summary.max = fmax(summary.max, rate);
+        sum += rate;
+        sum_of_squares += rate * rate;
+        summary.samples++;
+    }
+    if (summary.samples == 0)
+        return (struct window_summary){0};
+    summary.mean = sum / (double)summary.samples;
+    if (summary.samples > 1)
+        summary.deviation =
+            sqrt(fmax(0, (sum_of_squares - summary.mean * sum) / (double)(summary.samples - 1)));
+    return summary;
 }
 
 struct job_stats *job_stats_new(void)
@@ -103,6 +144,35 @@ void job_stats_free(struct job_stats *stats)
     for (unsigned i = 0; i < DIRECTION_COUNT; i++)
         window_series_free(&stats->directions[i].series);
     free(stats);
+}
+
+void job_stats_lat(const struct job_stats *stats, struct histogram *all)
+{
+    *all = (struct histogram){{0}};
+    for (unsigned i = DIRECTION_READ; i <= DIRECTION_WRITE; i++)
+        histogram_merge(all, &stats->directions[i].lat_histogram);
+}
+
+static void forget(struct moments *moments, struct histogram *histogram)
+{
+    *moments = (struct moments){0};
+    *histogram = (struct histogram){{0}};
+}
+
+void job_stats_disable(struct job_stats *stats, struct stats_disabled disabled)
+{
+    for (unsigned i = DIRECTION_READ; i <= DIRECTION_WRITE; i++) {
+        struct direction_stats *direction = &stats->directions[i];
+
+        if (disabled.slat)
+            forget(&direction->slat, &direction->slat_histogram);
+        if (disabled.clat)
+            forget(&direction->clat, &direction->clat_histogram);
+        if (disabled.lat)
+            forget(&direction->lat, &direction->lat_histogram);
+        if (disabled.bandwidth)
+            window_series_free(&direction->series);
+    }
 }
 
 /* The least n for which 2^n >= count. */
@@ -151,7 +221,9 @@ static void merge_direction(struct direction_stats *to, const struct direction_s
     moments_merge(&to->slat, &from->slat);
     moments_merge(&to->clat, &from->clat);
     moments_merge(&to->lat, &from->lat);
+    histogram_merge(&to->slat_histogram, &from->slat_histogram);
     histogram_merge(&to->clat_histogram, &from->clat_histogram);
+    histogram_merge(&to->lat_histogram, &from->lat_histogram);
     window_series_merge(&to->series, &from->series);
 }
 
@@ -159,7 +231,6 @@ void job_stats_merge(struct job_stats *to, const struct job_stats *from)
 {
     for (unsigned i = 0; i < DIRECTION_COUNT; i++)
         merge_direction(&to->directions[i], &from->directions[i]);
-    histogram_merge(&to->lat_histogram, &from->lat_histogram);
     for (unsigned i = 0; i < DEPTH_BINS; i++)
         to->depth_bins[i] += from->depth_bins[i];
     for (unsigned i = 0; i < BATCH_BINS; i++) {

@@ -47,7 +47,7 @@ void moments_merge(struct moments *to, const struct moments *from);
 double moments_mean(const struct moments *moments);
 double moments_deviation(const struct moments *moments);
 
-/* What completed in each window of time, windows without a completion included. */
+/* The window of time that fio looks at unless bwavgtime or iopsavgtime say another. */
 #define WINDOW_NS 500000000ull
 
 struct window {
@@ -55,7 +55,9 @@ struct window {
     uint64_t bytes;
 };
 
+/* What completed in each window of time, windows without a completion included. */
 struct window_series {
+    uint64_t window_ns;
     struct window *windows;
     size_t count; /* complete windows */
     size_t room;
@@ -63,7 +65,7 @@ struct window_series {
     struct window closed; /* the sum of what lies in windows */
 };
 
-void window_series_start(struct window_series *series, uint64_t start_ns);
+void window_series_start(struct window_series *series, uint64_t start_ns, uint64_t window_ns);
 void window_series_free(struct window_series *series);
 
 /* Closes the windows that are over at now_ns; total is all that has completed until then. */
@@ -75,6 +77,25 @@ void window_series_advance(struct window_series *series, uint64_t now_ns,
 void window_series_end(struct window_series *series, uint64_t now_ns, const struct window *total);
 void window_series_merge(struct window_series *to, const struct window_series *from);
 
+/* Whose windows count. fio leaves out those in which nothing completed, so that a stall makes its
+ * averages larger and is not in its minimum. */
+enum window_choice { WINDOWS_ALL, WINDOWS_BUSY };
+
+/* Bandwidth in KiB/s, or operations per second. */
+enum window_value { WINDOW_BANDWIDTH, WINDOW_IOPS };
+
+struct window_summary {
+    double min;
+    double max;
+    double mean;
+    double deviation;
+    size_t samples;
+};
+
+/* Looks at avg_ns at a time, which is a multiple of the series' windows. */
+struct window_summary window_series_summarise(const struct window_series *series, uint64_t avg_ns,
+                                              enum window_value value, enum window_choice choice);
+
 struct direction_stats {
     struct window total;
     uint64_t shorts; /* transfers that moved less than asked */
@@ -83,7 +104,9 @@ struct direction_stats {
     struct moments slat; /* prepared to submitted */
     struct moments clat; /* submitted to reaped */
     struct moments lat;  /* prepared to reaped */
+    struct histogram slat_histogram;
     struct histogram clat_histogram;
+    struct histogram lat_histogram;
     struct window_series series;
 };
 
@@ -95,7 +118,6 @@ struct direction_stats {
 
 struct job_stats {
     struct direction_stats directions[DIRECTION_COUNT];
-    struct histogram lat_histogram; /* all that moves data for the workload */
     uint64_t depth_bins[DEPTH_BINS];
     uint64_t submit_bins[BATCH_BINS];
     uint64_t complete_bins[BATCH_BINS];
@@ -122,9 +144,31 @@ static inline void job_stats_add(struct job_stats *stats, enum direction directi
     moments_add(&to->clat, clat_ns, count);
     moments_add(&to->lat, lat_ns, count);
     histogram_add(&to->clat_histogram, clat_ns, count);
-    if (direction <= DIRECTION_WRITE)
-        histogram_add(&stats->lat_histogram, lat_ns, count);
+    histogram_add(&to->lat_histogram, lat_ns, count);
 }
+
+/* Counts operations that were submitted together: slat_ns from preparation to submission. */
+static inline void job_stats_add_slat(struct job_stats *stats, enum direction direction,
+                                      unsigned count, uint64_t slat_ns)
+{
+    moments_add(&stats->directions[direction].slat, slat_ns, count);
+    histogram_add(&stats->directions[direction].slat_histogram, slat_ns, count);
+}
+
+/* Adds up the latencies of all that moves data for the workload, verification not included. */
+void job_stats_lat(const struct job_stats *stats, struct histogram *all);
+
+/* What of the measured is left out of reports. */
+struct stats_disabled {
+    bool slat;
+    bool clat;
+    bool lat;
+    bool bandwidth;
+};
+
+/* Forgets what is disabled. The clock is read once for each batch in any case, so that there is
+ * nothing to be saved while the job runs. */
+void job_stats_disable(struct job_stats *stats, struct stats_disabled disabled);
 
 /* count operations were submitted, and then depth were in flight. */
 void job_stats_depth(struct job_stats *stats, unsigned depth, unsigned count);

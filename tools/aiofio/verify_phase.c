@@ -93,7 +93,7 @@ static void read_back(struct worker *worker, struct phase *phase, struct handle 
     atomic_store_explicit(&worker->progress.letter, 'V', memory_order_relaxed);
     worker->phase_direct = handle->info.direct_granted;
     stats->has_slat = worker->queue != NULL;
-    window_series_start(&stats->series, start_ns);
+    window_series_start(&stats->series, start_ns, WINDOW_NS);
     worker->issuer.file = handle->file;
     issuer_run(&worker->issuer, &source);
     worker->issuer.file = worker->handle.file;

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "journal.h"
+#include "measure.h"
 #include "pattern.h"
 
 struct workload {
@@ -187,7 +188,8 @@ void workload_run(struct worker *worker)
         workload.deadline_ns = start_ns + worker->job->options->runtime_us * NS_PER_US;
     for (unsigned i = DIRECTION_READ; i <= DIRECTION_WRITE; i++) {
         stats->directions[i].has_slat = worker->queue != NULL;
-        window_series_start(&stats->directions[i].series, start_ns);
+        window_series_start(&stats->directions[i].series, start_ns,
+                            measure_window_ns(worker->job->options));
     }
     atomic_store_explicit(&worker->progress.start_ns, start_ns, memory_order_relaxed);
 
@@ -199,6 +201,7 @@ void workload_run(struct worker *worker)
         stats->directions[i].runtime_ns = end_ns - start_ns;
         window_series_end(&stats->directions[i].series, end_ns, &stats->directions[i].total);
     }
+    job_stats_disable(stats, measure_disabled(worker->job->options));
     if (workload.checks) {
         worker->workload_checked = worker->verify.states[BLOCK_GOOD];
         worker->verify.wanted += wanted_blocks(&workload);
