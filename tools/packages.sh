@@ -13,6 +13,7 @@ package_present() {
     case $1 in
     libc6-dev) header_present stdio.h ;;
     libaio-dev) header_present libaio.h ;;
+    libjansson-dev) header_present jansson.h ;;
     liburing-dev) header_present liburing.h ;;
     systemtap-sdt-dev) header_present sys/sdt.h ;;
     check) header_present check.h ;;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tool_json.h>
 
 #include "info.h"
 
@@ -228,53 +229,26 @@ static void print_engines(void)
 
 /* --- a program reads it --------------------------------------------------------------------- */
 
-static void json_string(const char *text)
-{
-    putchar('"');
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-
-        if (byte == '"' || byte == '\\')
-            printf("\\%c", byte);
-        else if (byte < ' ')
-            printf("\\u%04x", byte);
-        else
-            putchar(byte);
-    }
-    putchar('"');
-}
-
-static void json_member(const char *name, const char *text)
-{
-    printf(", \"%s\": ", name);
-    json_string(text);
-}
-
-static void json_number(const char *name, uint32_t value)
-{
-    printf(", \"%s\": %" PRIu32, name, value);
-}
-
-static void json_facts(const char *path, const struct facts *facts)
+static json_t *json_facts(const char *path, const struct facts *facts)
 {
     const struct aio_file_info *info = &facts->info;
+    json_t *object = json_object();
 
-    printf("{\"path\": ");
-    json_string(path);
-    printf(", \"temporary\": %s", facts->directory ? "true" : "false");
-    json_member("kind", facts->device ? "block device" : "regular file");
-    json_member("file_system", facts->file_system);
-    json_member("direct", direct_name(info->direct_granted));
-    json_member("log", facts->sentence);
-    json_number("memory_alignment", info->memory_alignment);
-    json_number("required_alignment", info->required_alignment);
-    json_number("read_alignment", info->read_alignment);
-    json_number("preferred_alignment", info->preferred_alignment);
-    json_number("direct_alignment", info->direct_alignment);
-    json_number("atomic_write_min", info->atomic_write_min);
-    json_number("atomic_write_max", info->atomic_write_max);
-    json_number("atomic_write_segments", info->atomic_write_segments);
-    printf("}");
+    json_put_text(object, "path", path);
+    json_put(object, "temporary", json_boolean(facts->directory));
+    json_put_text(object, "kind", facts->device ? "block device" : "regular file");
+    json_put_text(object, "file_system", facts->file_system);
+    json_put_text(object, "direct", direct_name(info->direct_granted));
+    json_put_text(object, "log", facts->sentence);
+    json_put_count(object, "memory_alignment", info->memory_alignment);
+    json_put_count(object, "required_alignment", info->required_alignment);
+    json_put_count(object, "read_alignment", info->read_alignment);
+    json_put_count(object, "preferred_alignment", info->preferred_alignment);
+    json_put_count(object, "direct_alignment", info->direct_alignment);
+    json_put_count(object, "atomic_write_min", info->atomic_write_min);
+    json_put_count(object, "atomic_write_max", info->atomic_write_max);
+    json_put_count(object, "atomic_write_segments", info->atomic_write_segments);
+    return object;
 }
 
 static const char *error_name(int error)
@@ -282,81 +256,96 @@ static const char *error_name(int error)
     return error == 0 ? "" : strerrorname_np(-error);
 }
 
-/* The member "engines" and what follows it. */
-static void json_engines(void)
+/* Adds the members "engines" and "auto". */
+static void json_engines(json_t *root)
 {
+    json_t *all = json_array();
+    json_t *automatic = json_object();
     struct choice choice;
 
-    printf("\"engines\": [");
     for (size_t index = 0; index < ENGINES; index++) {
         char reason[512] = "";
         int error = aio_engine_probe(engines[index].engine, reason, sizeof(reason));
+        json_t *object = json_object();
 
-        printf("%s\n  {\"name\": \"%s\", \"works\": %s", index > 0 ? "," : "", engines[index].name,
-               error == 0 ? "true" : "false");
-        json_member("error", error_name(error));
-        json_member("reason", reason);
-        printf("}");
+        json_put_text(object, "name", engines[index].name);
+        json_put(object, "works", json_boolean(error == 0));
+        json_put_text(object, "error", error_name(error));
+        json_put_text(object, "reason", reason);
+        json_add(all, object);
     }
     choice_find(&choice);
-    printf("\n ], \"auto\": {\"engine\": \"%s\"", choice.engine);
-    json_member("error", error_name(choice.error));
-    json_member("log", choice.sentence);
-    printf("}");
+    json_put_text(automatic, "engine", choice.engine);
+    json_put_text(automatic, "error", error_name(choice.error));
+    json_put_text(automatic, "log", choice.sentence);
+    json_put(root, "engines", all);
+    json_put(root, "auto", automatic);
+}
+
+static int json_print(json_t *root)
+{
+    if (json_print_lines(stdout, root) == 0)
+        return EXIT_OK;
+    return complain_error("standard output", -EIO);
 }
 
 /* --- the command line ----------------------------------------------------------------------- */
 
-static int look_at(const char *path, bool json, bool first)
+/* files: where the facts go, or NULL to print them. */
+static int look_at(const char *path, json_t *files)
 {
     struct facts facts;
     int error = facts_find(path, &facts);
 
     if (error != 0)
         return complain_facts(path, &facts, error);
-    if (json) {
-        printf("%s\n  ", first ? "" : ",");
-        json_facts(path, &facts);
-    } else {
+    if (files)
+        json_add(files, json_facts(path, &facts));
+    else
         print_facts(path, &facts);
-    }
     return EXIT_OK;
+}
+
+static json_t *json_begin(void)
+{
+    json_t *root = json_object();
+
+    json_put_text(root, "version", aio_file_version());
+    return root;
 }
 
 static int look_at_all(char **paths, int count, bool json)
 {
+    json_t *files = json ? json_array() : NULL;
     int status = EXIT_OK;
-    bool first = true;
+    int printed = EXIT_OK;
 
-    if (json) {
-        printf("{\"version\": \"%s\", \"files\": [", aio_file_version());
-    }
-    for (int index = 0; index < count; index++) {
-        if (look_at(paths[index], json, first) == EXIT_OK)
-            first = false;
-        else
+    for (int index = 0; index < count; index++)
+        if (look_at(paths[index], files) != EXIT_OK)
             status = EXIT_ERROR;
-    }
     if (json) {
-        printf("%s], ", first ? "" : "\n ");
-        json_engines();
-        printf("}\n");
+        json_t *root = json_begin();
+
+        json_put(root, "files", files);
+        json_engines(root);
+        printed = json_print(root);
     } else {
         print_engines();
     }
-    return status;
+    return status != EXIT_OK ? status : printed;
 }
 
 static int show_engines(bool json)
 {
+    json_t *root;
+
     if (!json) {
         print_engines();
         return EXIT_OK;
     }
-    printf("{\"version\": \"%s\", ", aio_file_version());
-    json_engines();
-    printf("}\n");
-    return EXIT_OK;
+    root = json_begin();
+    json_engines(root);
+    return json_print(root);
 }
 
 static int wrong(const char *sentence)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <tool_json.h>
 #include <unistd.h>
 
 #include "rows.h"
@@ -36,28 +37,6 @@ void report_row(const struct result *result)
 
 /* --- a program reads it --------------------------------------------------------------------- */
 
-static void json_string(const char *text)
-{
-    putchar('"');
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-
-        if (byte == '"' || byte == '\\')
-            printf("\\%c", byte);
-        else if (byte < ' ' || byte > '~')
-            printf("\\u%04x", byte); /* a path need not be UTF-8: byte for byte, as Latin-1 */
-        else
-            putchar(byte);
-    }
-    putchar('"');
-}
-
-static void json_member(const char *name, const char *text)
-{
-    printf(", \"%s\": ", name);
-    json_string(text);
-}
-
 /* Finds the name of the CPU, as /proc/cpuinfo has it on x86. */
 static void cpu_model(char *model, size_t size)
 {
@@ -78,8 +57,9 @@ static void cpu_model(char *model, size_t size)
         fclose(cpus);
 }
 
-static void json_machine(void)
+static json_t *machine(void)
 {
+    json_t *object = json_object();
     struct utsname name;
     char uname_text[sizeof(name) + 8];
     char model[256];
@@ -88,47 +68,49 @@ static void json_machine(void)
     snprintf(uname_text, sizeof(uname_text), "%s %s %s %s", name.sysname, name.release,
              name.version, name.machine);
     cpu_model(model, sizeof(model));
-    printf("{\"machine\": {\"uname\": ");
-    json_string(uname_text);
-    json_member("cpu", model);
-    printf(", \"cores\": %ld}", sysconf(_SC_NPROCESSORS_ONLN));
+    json_put_text(object, "uname", uname_text);
+    json_put_text(object, "cpu", model);
+    json_put(object, "cores", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
+    return object;
 }
 
-static void json_row(const struct result *result)
+static json_t *json_row(const struct result *result)
 {
     static const char *const kinds[] = {"time", "rate", "microseconds"};
     static const char *const verdicts[] = {"", "met", "within noise", "missed"};
+    bool judged = result->verdict != VERDICT_NONE;
+    json_t *object = json_object();
 
-    printf("{\"name\": ");
-    json_string(result->row->name);
-    json_member("kind", kinds[result->row->kind]);
-    printf(", \"median\": %.4f, \"q1\": %.4f, \"q3\": %.4f, \"noise\": %.4f, \"raw_ns\": %.1f",
-           result->median, result->q1, result->q3, result->noise, result->raw_ns);
-    if (result->verdict == VERDICT_NONE) {
-        printf(", \"budget\": null, \"met\": null, \"verdict\": null}");
-        return;
-    }
-    printf(", \"budget\": %.2f, \"met\": %s", result->row->budget,
-           result->verdict == VERDICT_MET ? "true" : "false");
-    json_member("verdict", verdicts[result->verdict]);
-    putchar('}');
+    json_put_text(object, "name", result->row->name);
+    json_put_text(object, "kind", kinds[result->row->kind]);
+    json_put(object, "median", json_rounded(result->median, 4));
+    json_put(object, "q1", json_rounded(result->q1, 4));
+    json_put(object, "q3", json_rounded(result->q3, 4));
+    json_put(object, "noise", json_rounded(result->noise, 4));
+    json_put(object, "raw_ns", json_rounded(result->raw_ns, 1));
+    json_put(object, "budget", judged ? json_rounded(result->row->budget, 2) : json_null());
+    json_put(object, "met", judged ? json_boolean(result->verdict == VERDICT_MET) : json_null());
+    json_put(object, "verdict", judged ? json_string(verdicts[result->verdict]) : json_null());
+    return object;
 }
 
 void report_json(const struct report *report, const struct result *results, unsigned count)
 {
+    json_t *root = json_object();
+    json_t *rows = json_array();
     struct tm began;
     char date[32];
 
     gmtime_r(&report->began, &began);
     strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &began);
-    json_machine();
-    json_member("path", report->path);
-    json_member("date", date);
-    printf(", \"writes\": %s, \"rounds\": %u, \"count\": %u, \"rows\": [\n",
-           report->writes ? "true" : "false", report->rounds, report->bench->count);
-    for (unsigned index = 0; index < count; index++) {
-        json_row(&results[index]);
-        printf("%s\n", index + 1 < count ? "," : "");
-    }
-    printf("]}\n");
+    for (unsigned index = 0; index < count; index++)
+        json_add(rows, json_row(&results[index]));
+    json_put(root, "machine", machine());
+    json_put_text(root, "path", report->path);
+    json_put_text(root, "date", date);
+    json_put(root, "writes", json_boolean(report->writes));
+    json_put_count(root, "rounds", report->rounds);
+    json_put_count(root, "count", report->bench->count);
+    json_put(root, "rows", rows);
+    must(json_print_lines(stdout, root), 0, "standard output");
 }
