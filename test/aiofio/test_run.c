@@ -208,7 +208,7 @@ static const char *const wrong[] = {
      "--verify=crc32c"),
     "--name=j --rw=write --size=64k --filename=/abs --directory=.",
     "--name=j --rw=write --size=64k --eta=sometimes",
-    "--name=j --rw=write --size=64k --output-format=json",
+    "--name=j --rw=write --size=64k --output-format=json,xml",
     "--name=j --rw=write --size=64k --minimal",
     "--name=j --rw=write --size=64k --i=1",
     "--name=j --rw=write --size=64k --help=1",

@@ -54,28 +54,42 @@ void disk_stats_start(struct disk_stats *stats, const struct target_set *files)
     }
 }
 
+void disk_stats_stop(struct disk_stats *stats)
+{
+    stats->lasted_ns = clock_now_ns() - stats->start_ns;
+    for (unsigned i = 0; i < stats->count; i++)
+        stats->disks[i].gone = !read_counts(stats->disks[i].path, stats->disks[i].after);
+}
+
+bool disk_stats_use(const struct disk_stats *stats, unsigned number, struct disk_use *use)
+{
+    const struct disk *disk = &stats->disks[number];
+    double elapsed_ms = (double)stats->lasted_ns / 1e6;
+
+    for (unsigned i = 0; i < DISK_COUNTS; i++)
+        use->counts[i] = disk->after[i] - disk->before[i];
+    use->busy_percent = elapsed_ms > 0 ? 100 * (double)use->counts[DISK_IO_TICKS] / elapsed_ms : 0;
+    if (use->busy_percent > 100)
+        use->busy_percent = 100;
+    return !disk->gone;
+}
+
 void disk_stats_print(const struct disk_stats *stats, FILE *out)
 {
-    double elapsed_ms = (double)(clock_now_ns() - stats->start_ns) / 1e6;
-
     if (stats->count)
         fputs("\nDisk stats (read/write):\n", out);
     for (unsigned i = 0; i < stats->count; i++) {
-        const struct disk *disk = &stats->disks[i];
-        uint64_t now[DISK_COUNTS];
-        double busy;
+        struct disk_use use;
+        const uint64_t *counts = use.counts;
 
-        if (!read_counts(disk->path, now))
+        if (!disk_stats_use(stats, i, &use))
             continue;
-        for (unsigned k = 0; k < DISK_COUNTS; k++)
-            now[k] -= disk->before[k];
-        busy = elapsed_ms > 0 ? 100 * (double)now[DISK_IO_TICKS] / elapsed_ms : 0;
         fprintf(out,
                 "  %s: ios=%" PRIu64 "/%" PRIu64 ", merge=%" PRIu64 "/%" PRIu64 ", ticks=%" PRIu64
                 "/%" PRIu64 ", in_queue=%" PRIu64 ", util=%.2f%%\n",
-                disk->name, now[DISK_READS], now[DISK_WRITES], now[DISK_READ_MERGES],
-                now[DISK_WRITE_MERGES], now[DISK_READ_TICKS], now[DISK_WRITE_TICKS],
-                now[DISK_QUEUE_TICKS], busy > 100 ? 100 : busy);
+                stats->disks[i].name, counts[DISK_READS], counts[DISK_WRITES],
+                counts[DISK_READ_MERGES], counts[DISK_WRITE_MERGES], counts[DISK_READ_TICKS],
+                counts[DISK_WRITE_TICKS], counts[DISK_QUEUE_TICKS], use.busy_percent);
     }
 }
 

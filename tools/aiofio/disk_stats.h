@@ -31,18 +31,31 @@ struct disk {
     char name[64];
     char path[96];
     uint64_t before[DISK_COUNTS];
+    uint64_t after[DISK_COUNTS];
+    bool gone; /* it could not be read again */
 };
 
 struct disk_stats {
     struct disk *disks;
     unsigned count;
     uint64_t start_ns;
+    uint64_t lasted_ns;
 };
 
 /* Reads the counts at the start; files on no disk (network, memory, btrfs) are left out. */
 void disk_stats_start(struct disk_stats *stats, const struct target_set *files);
 
-/* Prints the differences since then. */
+/* Reads them again when the jobs have ended. */
+void disk_stats_stop(struct disk_stats *stats);
+
+/* What happened on a disk in between. */
+struct disk_use {
+    uint64_t counts[DISK_COUNTS];
+    double busy_percent;
+};
+
+/* false: the disk is gone. */
+bool disk_stats_use(const struct disk_stats *stats, unsigned number, struct disk_use *use);
 void disk_stats_print(const struct disk_stats *stats, FILE *out);
 
 void disk_stats_free(struct disk_stats *stats);

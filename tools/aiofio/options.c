@@ -403,6 +403,7 @@ void job_options_copy(struct job_options *to, const struct job_options *from)
     to->filename = from->filename ? must_copy(from->filename) : NULL;
     to->directory = from->directory ? must_copy(from->directory) : NULL;
     to->x_journal = from->x_journal ? must_copy(from->x_journal) : NULL;
+    given_inherit(&to->given, &from->given);
     to->percentile_list = from->percentile_list ? must_copy(from->percentile_list) : NULL;
 }
 
@@ -413,6 +414,7 @@ void job_options_free(struct job_options *job)
     free(job->filename);
     free(job->directory);
     free(job->x_journal);
+    given_free(&job->given);
     free(job->percentile_list);
     memset(job, 0, sizeof(*job));
 }
@@ -492,7 +494,10 @@ int option_set(struct job_options *job, const char *name, const char *value,
         return option_refuse_name(name, NULL, message);
     if (!value && !option->flag)
         return message_set(message, "%s needs a value (%s=%s)", name, name, option->type);
-    return option->set(option, job, value ? value : "1", message);
+    if (option->set(option, job, value ? value : "1", message))
+        return -1;
+    given_set(&job->given, option->name, value);
+    return 0;
 }
 
 struct nearest {

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "given.h"
 #include "text.h"
 
 /* What a job does. */
@@ -63,7 +64,7 @@ struct job_options {
     uint64_t overwrite;
     uint64_t unlink;
     char *x_journal;
-    uint64_t kb_base; /* 1024 or 1000: how sizes are read */
+    uint64_t kb_base;      /* 1024 or 1000: how sizes are read */
     char *percentile_list; /* NULL: fio's own */
     uint64_t clat_percentiles;
     uint64_t lat_percentiles;
@@ -75,6 +76,7 @@ struct job_options {
     uint64_t gtod_reduce;
     uint64_t bwavgtime_us;
     uint64_t iopsavgtime_us;
+    struct given_list given;
 };
 
 /* A word that an option accepts. */

@@ -31,11 +31,31 @@ static int set_output(struct settings *settings, const char *value, struct messa
 
 static int set_output_format(struct settings *settings, const char *value, struct message *message)
 {
-    (void)settings;
-    if (strcmp(value, "normal") != 0)
-        return message_set(message,
-                           "--output-format=%s: only 'normal' is supported in this version", value);
-    return 0;
+    static const struct {
+        const char *name;
+        unsigned formats;
+    } known[] = {
+        {"normal", FORMAT_NORMAL},
+        {"json", FORMAT_JSON},
+        {"json+", FORMAT_JSON | FORMAT_BINS},
+    };
+
+    settings->formats = 0;
+    for (const char *at = value;; at++) {
+        size_t length = strcspn(at, ",");
+        unsigned found = 0;
+
+        for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+            if (strlen(known[i].name) == length && strncmp(known[i].name, at, length) == 0)
+                found = known[i].formats;
+        if (!found)
+            return message_set(message, "--output-format=%s: '%.*s' is none of normal, json, json+",
+                               value, (int)length, at);
+        settings->formats |= found;
+        at += length;
+        if (*at == '\0')
+            return 0;
+    }
 }
 
 static int set_eta(struct settings *settings, const char *value, struct message *message)
@@ -147,7 +167,7 @@ static int set_engine_help(struct settings *settings, const char *value, struct 
 
 static const struct tool_option tool_options[] = {
     {"output", TAKES_VALUE, "=FILE", "write the report to FILE", set_output},
-    {"output-format", TAKES_VALUE, "=normal", "fio's name for the report printed",
+    {"output-format", TAKES_VALUE, "=LIST", "reports, parted by commas: normal, json, json+",
      set_output_format},
     {"eta", TAKES_VALUE, "=WHEN", "progress line: auto (on a terminal), always, never", set_eta},
     {"section", TAKES_VALUE, "=NAME", "run only this job of the job files; may be repeated",

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "worker.h"
+#include "report_entries.h"
 
 /* What begins the report's second part; a file with it may be replaced by a new report. */
 #define REPORT_MARK "aiofio-"
@@ -16,6 +16,6 @@
 void report_banner(FILE *out, const struct plan *plan);
 
 /* Jobs, then groups. */
-void report_results(FILE *out, const struct run *run);
+void report_results(FILE *out, const struct run *run, const struct report_entries *entries);
 
 #endif

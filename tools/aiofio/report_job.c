@@ -10,22 +10,6 @@
 
 static const char *const direction_names[DIRECTION_DATA_COUNT] = {"read", "write", "verify"};
 
-void report_entry_add(struct report_entry *entry, const struct worker *worker)
-{
-    if (!entry->first) {
-        struct message message;
-
-        entry->first = worker;
-        percentile_list_parse(worker->job->options->percentile_list, &entry->percentiles, &message);
-        entry->stats = job_stats_new();
-    }
-    entry->jobs++;
-    job_stats_merge(entry->stats, worker->stats);
-    verify_counts_merge(&entry->verify, &worker->verify);
-    if (worker->error.number && !entry->failed)
-        entry->failed = worker;
-}
-
 static void print_heading(FILE *out, const struct report_entry *entry)
 {
     const struct worker *first = entry->first;
@@ -46,11 +30,6 @@ static void print_heading(FILE *out, const struct report_entry *entry)
     fprintf(out, ": pid=%d: %s", (int)first->thread_id, when);
     if (options->description)
         fprintf(out, "  Description  : [%s]\n", options->description);
-}
-
-static double rate(double amount, uint64_t runtime_ns)
-{
-    return runtime_ns ? amount * 1e9 / (double)runtime_ns : 0;
 }
 
 static void print_latencies(FILE *out, const struct direction_stats *stats,
@@ -75,21 +54,21 @@ static void print_latencies(FILE *out, const struct direction_stats *stats,
             report_percentiles(out, rows[i].label, rows[i].histogram, list);
 }
 
-static void print_direction(FILE *out, const struct report_entry *entry, unsigned direction,
-                            double group_bytes_per_s)
+static void print_direction(FILE *out, const struct report_entry *entry, unsigned direction)
 {
     const struct direction_stats *stats = &entry->stats->directions[direction];
     const struct job_options *options = entry->first->job->options;
     const struct window_averages averages = {
         .bandwidth_ns = options->bwavgtime_us * 1000,
         .iops_ns = options->iopsavgtime_us * 1000,
-        .all_bytes_per_s = group_bytes_per_s,
+        .all_bytes_per_s = entry->group_bytes_per_s[direction],
     };
     char text[UNITS_TEXT];
 
     fprintf(out, "  %s: IOPS=%s, BW=", direction_names[direction],
-            units_print_count(text, rate((double)stats->total.operations, stats->runtime_ns)));
-    report_rate(out, rate((double)stats->total.bytes, stats->runtime_ns));
+            units_print_count(text,
+                              report_rate_of((double)stats->total.operations, stats->runtime_ns)));
+    report_rate(out, report_rate_of((double)stats->total.bytes, stats->runtime_ns));
     fprintf(out, "(%s/%" PRIu64 "msec)\n", units_print_binary(text, (double)stats->total.bytes),
             stats->runtime_ns / 1000000);
     print_latencies(out, stats, options, &entry->percentiles);
@@ -171,8 +150,7 @@ static void print_verify(FILE *out, const struct verify_counts *counts)
     fputc('\n', out);
 }
 
-void report_entry_print(FILE *out, const struct report_entry *entry,
-                        const double group_bytes_per_s[DIRECTION_COUNT])
+void report_entry_print(FILE *out, const struct report_entry *entry)
 {
     const struct job_stats *stats = entry->stats;
     struct histogram all;
@@ -180,7 +158,7 @@ void report_entry_print(FILE *out, const struct report_entry *entry,
     print_heading(out, entry);
     for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++)
         if (stats->directions[i].total.operations)
-            print_direction(out, entry, i, group_bytes_per_s[i]);
+            print_direction(out, entry, i);
     job_stats_lat(stats, &all);
     report_distribution(out, &all);
     print_syncs(out, entry);

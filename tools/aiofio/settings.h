@@ -10,6 +10,9 @@
 
 enum eta_mode { ETA_AUTO, ETA_ALWAYS, ETA_NEVER };
 
+/* What is reported, as bits. */
+enum format { FORMAT_NORMAL = 1, FORMAT_TERSE = 2, FORMAT_JSON = 4, FORMAT_BINS = 8 };
+
 enum request {
     REQUEST_RUN,
     REQUEST_PARSE,
@@ -25,6 +28,7 @@ struct settings {
     char *option_help; /* whose, for REQUEST_OPTION_HELP; "all" */
     char *engine_help; /* which, for REQUEST_ENGINE_HELP; NULL: all */
     char *output;      /* file of the report; NULL: standard output */
+    unsigned formats;  /* enum format; 0: normal */
     enum eta_mode eta;
     bool readonly; /* refuse everything that writes */
     bool force;    /* may write into files that aiofio did not make */

@@ -10,11 +10,12 @@
 #include "crc32c.h"
 #include "disk_stats.h"
 #include "exit_code.h"
-#include "journal.h"
 #include "help.h"
+#include "journal.h"
 #include "layout.h"
 #include "parse_cmdline.h"
 #include "report.h"
+#include "report_json.h"
 #include "showcmd.h"
 #include "verdict.h"
 #include "verify_journal.h"
@@ -33,7 +34,8 @@ static bool is_report(FILE *file)
     for (unsigned lines = 0; lines < 10000; lines++) {
         if (!fgets(line, sizeof(line), file))
             return lines == 0;
-        if (strncmp(line, REPORT_MARK, strlen(REPORT_MARK)) == 0)
+        if (strncmp(line, REPORT_MARK, strlen(REPORT_MARK)) == 0 ||
+            strncmp(line, REPORT_MARK_JSON, strlen(REPORT_MARK_JSON)) == 0)
             return true;
     }
     return false;
@@ -77,11 +79,58 @@ static FILE *open_report(const struct settings *settings, FILE *out, struct mess
     return file;
 }
 
+/* The report for people is the one that is printed unless others are asked for. */
+static bool wants_words(const struct settings *settings)
+{
+    return settings->formats == 0 || settings->formats & FORMAT_NORMAL;
+}
+
 static bool wants_progress(const struct settings *settings, FILE *errors)
 {
     if (settings->eta == ETA_AUTO)
         return isatty(fileno(errors)) == 1;
     return settings->eta == ETA_ALWAYS;
+}
+
+/* Prints what was asked for; the formats of programs first, as fio does. */
+static int print_reports(FILE *out, const struct run *run, const struct settings *settings,
+                         const struct disk_stats *disks)
+{
+    struct report_entries entries;
+    int result = 0;
+
+    report_entries_make(&entries, run);
+    if (settings->formats & FORMAT_JSON)
+        result = report_json_print(out, run, &entries, disks, settings->formats & FORMAT_BINS);
+    if (wants_words(settings)) {
+        report_results(out, run, &entries);
+        disk_stats_print(disks, out);
+        verdict_print(out, run);
+        verdict_print_proof(out, run);
+    }
+    report_entries_free(&entries);
+    return fflush(out) || ferror(out) ? -1 : result;
+}
+
+/* What is said before the jobs run: in the report, unless that is for programs alone. */
+static int prepare(struct run *run, const struct settings *settings, struct journal *journal,
+                   FILE *report, struct message *message)
+{
+    FILE *words = wants_words(settings) ? report : fopen("/dev/null", "we");
+    int result;
+
+    if (!words) {
+        message_set(message, "/dev/null: %s", strerror(errno));
+        return EXIT_CODE_USAGE;
+    }
+    report_banner(words, run->plan);
+    if (journal_create(journal, run->plan, run->identity.run, message) != 0)
+        result = EXIT_CODE_USAGE;
+    else
+        result = layout_make(run->plan, &run->identity, words, message);
+    if (words != report)
+        fclose(words);
+    return result;
 }
 
 /* Makes the files, runs the jobs and reports. */
@@ -92,12 +141,8 @@ static int run_plan(struct run *run, const struct settings *settings, FILE *repo
     struct journal journal = {0};
     struct progress progress;
     struct disk_stats disks;
-    int result;
+    int result = prepare(run, settings, &journal, report, &message);
 
-    report_banner(report, run->plan);
-    if (journal_create(&journal, run->plan, run->identity.run, &message) != 0)
-        return complain(run->console.stream, &message);
-    result = layout_make(run->plan, &run->identity, report, &message);
     if (result != EXIT_CODE_OK) {
         complain(run->console.stream, &message);
         journal_end(&journal, run->plan);
@@ -109,13 +154,15 @@ static int run_plan(struct run *run, const struct settings *settings, FILE *repo
     if (runner_run(run, hooks, &progress, &message))
         complain(run->console.stream, &message);
 
-    report_results(report, run);
-    disk_stats_print(&disks, report);
+    disk_stats_stop(&disks);
+    result = print_reports(report, run, settings, &disks);
     disk_stats_free(&disks);
-    verdict_print(report, run);
-    verdict_print_proof(report, run);
     layout_finish(run->plan);
     journal_end(&journal, run->plan);
+    if (result)
+        console_line(&run->console, "the report could not be written: %s", strerror(errno));
+    if (result && verdict_exit_code(run) == EXIT_CODE_OK)
+        return EXIT_CODE_IO;
     return verdict_exit_code(run);
 }
 

@@ -29,6 +29,22 @@ int verdict_exit_code(const struct run *run)
     return verify_missed(&counts) ? EXIT_CODE_UNVERIFIED : EXIT_CODE_OK;
 }
 
+const char *verdict_sentence(const struct run *run)
+{
+    int code = verdict_exit_code(run);
+
+    switch (code) {
+    case EXIT_CODE_OK:
+        return "ok";
+    case EXIT_CODE_DATA:
+        return "wrong data";
+    case EXIT_CODE_UNVERIFIED:
+        return "verification is incomplete";
+    default:
+        return code > EXIT_CODE_SIGNAL ? "ended by a signal" : "I/O error";
+    }
+}
+
 static void print_limits(FILE *out, const struct run *run)
 {
     const struct plan *plan = run->plan;

@@ -12,6 +12,9 @@
 /* The exit code; see exit_code.h for what goes before what. */
 int verdict_exit_code(const struct run *run);
 
+/* The same in words: "ok", "wrong data", ... */
+const char *verdict_sentence(const struct run *run);
+
 /* "verify: 65536 blocks, 65536 checked, 0 bad, ..." if a job verifies. */
 void verdict_print(FILE *out, const struct run *run);
 

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# beside_fio.sh <aiofio> - fio and aiofio run the same jobs: every key of fio's JSON is in aiofio's,
+# with a value of the same type, and what is bounded by size adds up to the same. Ends with 77 where
+# there is no fio.
+set -euo pipefail
+
+aiofio=$(realpath "$1")
+for program in fio python3; do
+    if ! command -v "$program" >/dev/null; then
+        echo "skipped: $program is not installed (apt-get install $program)"
+        exit 77
+    fi
+done
+folder=$(mktemp -d -p "${TMPDIR:-/var/tmp}" aiofio-beside-XXXXXX)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+direct=1
+if ! dd if=/dev/zero of=probe bs=4096 count=1 oflag=direct 2>/dev/null; then
+    direct=0
+fi
+cat >job.fio <<END
+[global]
+size=2m
+bs=4k
+direct=$direct
+thread
+[random]
+filename=one
+ioengine=libaio
+iodepth=8
+rw=randwrite
+fsync=64
+description=words
+[mixed]
+stonewall
+ioengine=libaio
+iodepth=4
+rw=randrw
+numjobs=2
+group_reporting
+lat_percentiles=1
+slat_percentiles=1
+[read]
+stonewall
+filename=one
+rw=read
+percentile_list=50:90:99.999
+[pass]
+stonewall
+filename=one
+rw=randread
+clat_percentiles=0
+END
+
+for format in json json+; do
+    fio --eta=never --output-format="$format" --output=fio.json job.fio
+    rm -f one mixed.*
+    "$aiofio" --eta=never --output-format="$format" --output=aiofio.json job.fio 2>notes
+    rm -f one mixed.*
+    python3 - "$format" <<'END'
+import json, sys
+
+def text(path):
+    return open(path).read()
+
+def kind(value):
+    return type(value).__name__
+
+keys = 0
+
+# What is measured decides which bins there are; what stands in the options is compared by name.
+def compare(theirs, ours, path):
+    global keys
+    assert kind(theirs) == kind(ours), f"{path}: {kind(theirs)} in fio, {kind(ours)} here"
+    keys += 1
+    if isinstance(theirs, dict):
+        missing = [] if path.endswith("/bins") else [key for key in theirs if key not in ours]
+        assert not missing, f"{path}: fio has {missing}, and this has {list(ours)}"
+        for key in theirs:
+            if key in ours:
+                compare(theirs[key], ours[key], path + "/" + key)
+    if isinstance(theirs, list):
+        assert len(theirs) == len(ours), f"{path}: {len(theirs)} in fio, {len(ours)} here"
+        for number, (left, right) in enumerate(zip(theirs, ours)):
+            compare(left, right, f"{path}[{number}]")
+
+fio, aiofio = json.loads(text("fio.json")), json.loads(text("aiofio.json"))
+assert list(fio)[0] == list(aiofio)[0]
+compare(fio, aiofio, "")
+for left, right in zip(fio["jobs"], aiofio["jobs"]):
+    name = left["jobname"]
+    assert name == right["jobname"]
+    assert left["groupid"] == right["groupid"], name
+    for key in "io_bytes", "total_ios":
+        totals = [sum(job[way][key] for way in ("read", "write")) for job in (left, right)]
+        assert totals[0] == totals[1], f"{name}: {key}: {totals}"
+    if name != "mixed":
+        for way in "read", "write", "trim":
+            assert left[way]["io_bytes"] == right[way]["io_bytes"], f"{name}: {way}"
+    for way in "read", "write":
+        for latency in "slat_ns", "clat_ns", "lat_ns":
+            both = [way in job and ("percentile" in job[way][latency], "bins" in job[way][latency])
+                    for job in (left, right)]
+            if left[way]["total_ios"] and right[way]["total_ios"]:
+                assert both[0] == both[1], f"{name}: {way}: {latency}: {both}"
+print(f"{sys.argv[1]}: {keys} values of the same type")
+END
+done
