@@ -17,6 +17,9 @@ int issuer_init(struct issuer *issuer, const struct issuer_need *need)
 
     issuer->depth = need->depth;
     issuer->batch_max = need->batch_max;
+    issuer->reap_min = need->reap_min;
+    issuer->reap_max = need->reap_max;
+    issuer->low = need->low;
     issuer->memory = aio_buffer_alloc(stride * need->depth * buffers, alignment, AIO_BUFFER_ZERO);
     if (!issuer->memory)
         return -ENOMEM;
@@ -165,15 +168,36 @@ static bool fill(struct issuer *issuer, const struct source *source, uint64_t *n
     return more;
 }
 
+/* Takes completions; how many is told by the queue and the options. */
+static void reap(struct issuer *issuer, const struct source *source, uint64_t *now_ns)
+{
+    static const struct timespec at_once = {0, 0};
+    struct common common = {.count = 0};
+    int count = aio_queue_reap(issuer->queue, issuer->completions, issuer->reap_min,
+                               issuer->reap_max, issuer->reap_min ? NULL : &at_once);
+
+    assert(count >= 0);
+    *now_ns = clock_now_ns();
+    source->tick(source->context, *now_ns);
+    if (count == 0)
+        return;
+    job_stats_complete(issuer->stats, (unsigned)count);
+    for (int i = 0; i < count; i++) {
+        const struct aio_completion *completion = &issuer->completions[i];
+        struct operation *operation = completion->context;
+
+        finish(issuer, source, operation, completion->result, completion->error, *now_ns, &common);
+        issuer->idle[issuer->idle_count++] = operation;
+    }
+    count_common(issuer, &common, *now_ns);
+}
+
 static void run_queue(struct issuer *issuer, const struct source *source)
 {
     uint64_t now_ns = clock_now_ns();
     bool more = true;
 
     for (;;) {
-        struct common common = {.count = 0};
-        int count;
-
         if (more)
             more = fill(issuer, source, &now_ns);
         if (issuer->idle_count == issuer->depth) {
@@ -181,20 +205,9 @@ static void run_queue(struct issuer *issuer, const struct source *source)
                 break;
             continue;
         }
-        count = aio_queue_reap(issuer->queue, issuer->completions, 1, issuer->depth, NULL);
-        assert(count > 0);
-        now_ns = clock_now_ns();
-        source->tick(source->context, now_ns);
-        job_stats_complete(issuer->stats, (unsigned)count);
-        for (int i = 0; i < count; i++) {
-            const struct aio_completion *completion = &issuer->completions[i];
-            struct operation *operation = completion->context;
-
-            finish(issuer, source, operation, completion->result, completion->error, now_ns,
-                   &common);
-            issuer->idle[issuer->idle_count++] = operation;
-        }
-        count_common(issuer, &common, now_ns);
+        do
+            reap(issuer, source, &now_ns);
+        while (issuer->depth - issuer->idle_count > issuer->low);
     }
 }
 

@@ -52,6 +52,9 @@ struct issuer {
     struct job_stats *stats;
     unsigned depth;
     unsigned batch_max;
+    unsigned reap_min;
+    unsigned reap_max;
+    unsigned low;
     struct operation *operations;
     struct operation **idle;
     unsigned idle_count;
@@ -66,7 +69,10 @@ struct issuer {
 struct issuer_need {
     unsigned depth;
     unsigned batch_max;
-    uint32_t length; /* bytes of the largest operation */
+    unsigned reap_min; /* completions to wait for */
+    unsigned reap_max; /* and to take at once */
+    unsigned low;      /* submit again when no more are in flight */
+    uint32_t length;   /* bytes of the largest operation */
     size_t alignment;
     bool fill_buffers;
     unsigned views; /* blocks of an operation that are checked */

@@ -10,44 +10,69 @@
 
 typedef unsigned long long ull;
 
-static uint64_t common_divisor(uint64_t a, uint64_t b)
+/* Bytes of what may be a percentage of a whole, rounded down to multiples of step. */
+static uint64_t resolve(uint64_t amount, uint64_t whole, uint64_t step)
 {
-    while (b) {
-        uint64_t rest = a % b;
+    uint64_t bytes;
 
-        a = b;
-        b = rest;
-    }
-    return a;
+    if (!(amount & OPTION_PERCENT))
+        return amount;
+    bytes = (uint64_t)((long double)whole * (amount & ~OPTION_PERCENT) / 100);
+    return bytes - bytes % step;
 }
 
-/* Gives every job its file and the number of its blocks. Jobs without size take what is there, or
- * what earlier jobs will have put there. */
+/* Works out region and amount of a job. Without size it takes what is there, or what earlier jobs
+ * will have put there. */
+static int set_region(struct plan_job *job, struct message *message)
+{
+    const struct job_options *options = job->options;
+    const struct target *target = job->target;
+    struct pattern_spec *pattern = &job->pattern;
+    uint64_t reach = target->size > target->end ? target->size : target->end;
+    uint64_t size;
+
+    if (options->filesize)
+        reach = options->filesize;
+    if (((options->size | options->offset | options->offset_increment) & OPTION_PERCENT) && !reach)
+        return message_set(
+            message, "a percentage of '%s', which is not there yet: give filesize=", job->path);
+    job->offset = resolve(options->offset, reach, options->bs) +
+                  job->clone * resolve(options->offset_increment, reach, options->bs);
+    size = resolve(options->size, reach, options->bs);
+    pattern->region = size;
+    pattern->amount = resolve(options->io_size, size, options->bs);
+    if (!size || options->filesize) {
+        if (reach < job->offset + options->bs)
+            return message_set(message, "size= is needed, as '%s' %s", job->path,
+                               target->exists ? "has not one block of bs bytes at the offset"
+                                              : "is not there yet");
+        pattern->region = reach - job->offset;
+        /* With filesize, size is the amount. */
+        if (size && !pattern->amount && size != pattern->region)
+            pattern->amount = size;
+    }
+    if (pattern->region < options->bs)
+        return message_set(message, "size=%llu is smaller than bs=%llu", (ull)pattern->region,
+                           (ull)options->bs);
+    return 0;
+}
+
+/* Gives every job its file and its region. */
 static int attach_files(struct plan *plan, struct message *message)
 {
     for (unsigned i = 0; i < plan->job_count; i++) {
         struct plan_job *job = &plan->jobs[i];
         const struct job_options *options = job->options;
-        uint64_t size = options->size;
         struct target *target = target_set_find(&plan->files, job->path, message);
 
-        if (!target)
-            return message_prefix(message, "job '%s'", options->name);
         job->target = target;
-        if (!size) {
-            uint64_t reach = target->size > target->end ? target->size : target->end;
-
-            if (reach < options->offset + options->bs)
-                return message_set(message, "job '%s': size= is needed, as '%s' %s", options->name,
-                                   job->path,
-                                   target->exists ? "has not one block of bs bytes at the offset"
-                                                  : "is not there yet");
-            size = reach - options->offset;
-        }
-        /* Whole blocks only: nothing beyond offset + size is ever touched. */
-        job->block_count = size / options->bs;
+        if (!target || set_region(job, message))
+            return message_prefix(message, "job '%s'", options->name);
+        /* Nothing beyond offset + size is ever touched. */
         if (plan_job_end(job) > target->end)
             target->end = plan_job_end(job);
+        if (job->writes && !target->is_device && options->filesize > target->end)
+            target->end = options->filesize;
         target->is_written = target->is_written || job->writes;
         target->is_verified = target->is_verified || job->verifies;
         target->remove_at_end = target->remove_at_end || options->unlink;
@@ -128,7 +153,7 @@ static bool is_covered(const struct plan *plan, const struct plan_job *job)
         const struct plan_job *writer = &plan->jobs[i];
 
         if (writer->target == job->target && writer->group < job->group && writer->writes &&
-            !writer->reads && writer->options->offset <= job->options->offset &&
+            pattern_covers(&writer->pattern) && !writer->reads && writer->offset <= job->offset &&
             plan_job_end(writer) >= plan_job_end(job))
             return true;
     }
@@ -146,8 +171,8 @@ static uint64_t common_block(const struct plan *plan, const struct target *targe
 
         if (job->target != target || (!job->verifies && !job->writes))
             continue;
-        block = common_divisor(job->options->bs, block);
-        block = common_divisor(block, job->options->offset);
+        block = common_divisor(job->grain, block);
+        block = common_divisor(block, job->offset);
         if (plan_job_end(job) > *end)
             *end = plan_job_end(job);
     }

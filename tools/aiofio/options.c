@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fio_names.h"
+#include "option_values.h"
 #include "percentile_list.h"
 #include "units.h"
 
@@ -105,6 +106,20 @@ static const struct option_choice verify_choices[] = {
 static const struct option_choice kb_base_choices[] = {
     {"1024", 1024, false, "k is 1024 and kib is 1000, as fio has it"},
     {"1000", 1000, false, "k is 1000 and kib is 1024, as the standards have it"},
+    {NULL, 0, false, NULL},
+};
+
+static const struct option_choice sequencer_choices[] = {
+    {"sequential", SEQUENCER_SEQUENTIAL, false, "one after the other from there on"},
+    {"identical", SEQUENCER_IDENTICAL, false, "all at the same offset"},
+    {NULL, 0, false, NULL},
+};
+
+static const struct option_choice generator_choices[] = {
+    {"permutation", 0, false, "every block once per pass, in constant memory"},
+    {"tausworthe", 0, false, "accepted; the same permutation"},
+    {"tausworthe64", 0, false, "accepted; the same permutation"},
+    {"lfsr", 0, false, "accepted; the same permutation"},
     {NULL, 0, false, NULL},
 };
 
@@ -269,28 +284,29 @@ static void list_choices(const struct option *option, char *out, size_t room)
     }
 }
 
-static int set_choice(const struct option *option, struct job_options *job, const char *value,
-                      struct message *message)
+int option_choose(const struct option *option, const char *value, size_t length, uint64_t *chosen,
+                  struct message *message)
 {
     char known[256];
 
     list_choices(option, known, sizeof(known));
     for (const struct option_choice *choice = option->choices; choice->name; choice++) {
-        if (strcmp(choice->name, value) != 0)
+        if (strlen(choice->name) != length || memcmp(choice->name, value, length) != 0)
             continue;
         if (choice->refused)
             return message_refuse(
                 message, "%s=%s is not supported because %s (choose from %s)", option->name, value,
                 choice->help ? choice->help : "this version does not have it", known);
-        *number_field(option, job) = choice->value;
+        *chosen = choice->value;
         return 0;
     }
-    if (strchr(value, ':') && option->field == offsetof(struct job_options, rw))
-        return message_refuse(message,
-                              "%s=%s is not supported because offsets are sequential or random "
-                              "throughout, without a modifier after a colon",
-                              option->name, value);
     return message_set(message, "%s=%s is unknown (choose from %s)", option->name, value, known);
+}
+
+static int set_choice(const struct option *option, struct job_options *job, const char *value,
+                      struct message *message)
+{
+    return option_choose(option, value, strlen(value), number_field(option, job), message);
 }
 
 #define FIELD(member) offsetof(struct job_options, member)
@@ -331,22 +347,39 @@ static int set_choice(const struct option *option, struct job_options *job, cons
         name, alias, "word", FIELD(member), 0, 0, initial, choices, false, help, set_choice        \
     }
 
+#define SETTER(name, alias, type, member, least, most, initial, choices, help, set)                \
+    {                                                                                              \
+        name, alias, type, FIELD(member), least, most, initial, choices, false, help, set          \
+    }
+#define LIST(name, alias, type, member, least, most, initial, help)                                \
+    SETTER(name, alias, type, member, least, most, initial, NULL, help, option_set_list)
+#define AMOUNT(name, alias, member, initial, help)                                                 \
+    SETTER(name, alias, "size", member, 0, 1ull << 62, initial, NULL, help, option_set_amount)
+
 const struct option option_table[] = {
     {"name", NULL, "text", FIELD(name), 0, 0, NULL, NULL, false, "name of the job in the report",
      set_name},
     TEXT("description", description, NULL, "a text for the report"),
     PATH("filename", filename, "the file; without it <name>.<clone>.0"),
     PATH("directory", directory, "folder of the file"),
-    CHOICE("rw", "readwrite", rw, "read", rw_choices, "what the job does"),
-    NUMBER("bs", "blocksize", "size", bs, 512, 32 << 20, "4096", "bytes of each operation"),
-    NUMBER("size", NULL, "size", size, 1, 1ull << 62, NULL,
-           "bytes of the region, and to move in one pass; default: the existing file"),
-    NUMBER("offset", "fileoffset", "size", offset, 0, 1ull << 62, "0", "where the region starts"),
+    SETTER("rw", "readwrite", "word", rw, 0, 0, "read", rw_choices,
+           "what the job does; randread:8: a new place every 8 operations; read:4k: a hole of 4k "
+           "after each, negative: backwards",
+           option_set_rw),
+    LIST("bs", "blocksize", "sizes", bs_list, 512, 32 << 20, "4096",
+         "bytes of each operation, by direction (read,write)"),
+    SETTER("size", NULL, "size", size, 1, 1ull << 62, NULL, NULL,
+           "bytes of the region, and to move in one pass, or percent of the file; default: the "
+           "existing file",
+           option_set_amount),
+    AMOUNT("offset", "fileoffset", offset, "0",
+           "where the region starts, also in percent of the file"),
     NUMBER("rwmixread", NULL, "number", rwmixread, 0, 100, "50", "percent of reads in rw, randrw"),
     CHOICE("ioengine", NULL, ioengine, "psync", engine_choices, "how to reach the disk"),
     NUMBER("iodepth", NULL, "number", iodepth, 1, 65536, "1", "operations in flight"),
-    NUMBER("iodepth_batch", "iodepth_batch_submit", "number", iodepth_batch, 0, 65536, "8",
-           "most operations in one submit; 0: as many as there is room for (fio's default is 1)"),
+    NUMBER("iodepth_batch", "iodepth_batch_submit", "number", iodepth_batch, 0, 65536, "0",
+           "most operations in one submit; 0: what is ready, all together (fio: 0 is iodepth, and "
+           "the default 1)"),
     BOOL("direct", direct, "0", "1: O_DIRECT required; 0: through the page cache"),
     NUMBER("numjobs", NULL, "number", numjobs, 1, 4096, "1", "clones of the job"),
     FLAG("group_reporting", NULL, group_reporting, "one report for the jobs of a group"),
@@ -381,6 +414,45 @@ const struct option option_table[] = {
                  "bandwidth is averaged over this time (milliseconds without unit)"),
     MILLISECONDS("iopsavgtime", iopsavgtime_us, 1000, "500",
                  "IOPS are averaged over this time (milliseconds without unit)"),
+
+    SETTER("bsrange", "blocksize_range", "text", bsrange, 0, 0, NULL, NULL,
+           "sizes from lowest to highest, multiples of the lowest, by direction: 4k-64k",
+           option_set_bsrange),
+    SETTER("bssplit", NULL, "text", bssplit, 0, 0, NULL, NULL,
+           "sizes with their percentages, by direction: 4k/10:64k/50:32k/", option_set_bssplit),
+    FLAG("bs_unaligned", "blocksize_unaligned", bs_unaligned, "any size inside bsrange"),
+    LIST("blockalign", "ba", "sizes", blockalign, 0, 1u << 30, "0",
+         "random offsets are multiples of it, and blocks may come again or never"),
+    AMOUNT("io_size", "io_limit", io_size, "0",
+           "bytes to move, also in percent of size; 0: as size says"),
+    NUMBER("filesize", NULL, "size", filesize, 0, 1ull << 62, "0",
+           "bytes of the file and end of the region; size= is the amount then"),
+    AMOUNT("offset_increment", NULL, offset_increment, "0",
+           "added to offset for each clone, also in percent of the file"),
+    NUMBER("number_ios", NULL, "number", number_ios, 0, 0, "0",
+           "stop after so many operations, if not before; 0: no limit"),
+    NUMBER("loops", NULL, "number", loops, 1, 1u << 30, "1", "how often to do it all"),
+    CHOICE("rw_sequencer", NULL, rw_sequencer, "sequential", sequencer_choices,
+           "what the operations of a run are, as in rw=randread:8"),
+    LIST("percentage_random", NULL, "numbers", percentage_random, 0, 100, "100",
+         "of random workloads; the rest goes on where the last operation ended"),
+    FLAG("norandommap", NULL, norandommap, "random blocks may come again or never"),
+    BOOL("softrandommap", softrandommap, "0", "accepted: there is no map that could be too large"),
+    CHOICE("random_generator", NULL, random_generator, "permutation", generator_choices,
+           "the order of random blocks"),
+    SETTER("random_distribution", NULL, "text", random_distribution, 0, 0, NULL, NULL,
+           "random, zipf:theta[:center], pareto:h, normal:dev, zoned:share/size:.. (percent), "
+           "zoned_abs:share/bytes:..",
+           option_set_distribution),
+    BOOL("randrepeat", randrepeat, "1", "0: another sequence in every run"),
+    BOOL("allrandrepeat", allrandrepeat, "0", "1: as randrepeat=1"),
+    NUMBER("iodepth_batch_complete_min", "iodepth_batch_complete", "number",
+           iodepth_batch_complete_min, 0, 65536, "1",
+           "completions to wait for; 0: take what is there"),
+    NUMBER("iodepth_batch_complete_max", NULL, "number", iodepth_batch_complete_max, 0, 65536, "0",
+           "most completions taken at once; 0: what is there"),
+    NUMBER("iodepth_low", NULL, "number", iodepth_low, 0, 65536, "0",
+           "submit again when only so many are left in flight; 0: at once"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 
@@ -395,27 +467,29 @@ void job_options_init(struct job_options *job)
             option->set(option, job, option->initial, &message);
 }
 
+static bool is_text(const struct option *option)
+{
+    return strcmp(option->type, "text") == 0 || strcmp(option->type, "path") == 0;
+}
+
 void job_options_copy(struct job_options *to, const struct job_options *from)
 {
     *to = *from;
-    to->name = from->name ? must_copy(from->name) : NULL;
-    to->description = from->description ? must_copy(from->description) : NULL;
-    to->filename = from->filename ? must_copy(from->filename) : NULL;
-    to->directory = from->directory ? must_copy(from->directory) : NULL;
-    to->x_journal = from->x_journal ? must_copy(from->x_journal) : NULL;
     given_inherit(&to->given, &from->given);
-    to->percentile_list = from->percentile_list ? must_copy(from->percentile_list) : NULL;
+    for (const struct option *option = option_table; option->name; option++) {
+        char **field = is_text(option) ? text_field(option, to) : NULL;
+
+        if (field && *field)
+            *field = must_copy(*field);
+    }
 }
 
 void job_options_free(struct job_options *job)
 {
-    free(job->name);
-    free(job->description);
-    free(job->filename);
-    free(job->directory);
-    free(job->x_journal);
+    for (const struct option *option = option_table; option->name; option++)
+        if (is_text(option))
+            free(*text_field(option, job));
     given_free(&job->given);
-    free(job->percentile_list);
     memset(job, 0, sizeof(*job));
 }
 
@@ -434,7 +508,7 @@ bool option_is_early(const struct option *option)
 
 bool option_is_numeric(const struct option *option)
 {
-    static const char *const types[] = {"size", "number", "time"};
+    static const char *const types[] = {"size", "number", "time", "sizes", "numbers"};
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
         if (strcmp(option->type, types[i]) == 0)

@@ -35,6 +35,17 @@ enum engine_choice {
 
 enum verify_choice { VERIFY_NONE, VERIFY_CRC32C };
 
+/* By direction: read, write, trim. */
+#define OPTION_DIRECTIONS 3u
+
+/* Marks a percentage where a number of bytes could be, too. */
+#define OPTION_PERCENT (UINT64_C(1) << 63)
+
+#define RANDSEED_INITIAL 137u
+
+/* What the operations of a run at one random place do: see rw_sequencer. */
+enum sequencer_choice { SEQUENCER_SEQUENTIAL, SEQUENCER_IDENTICAL };
+
 /* The options of one job. Every number is a uint64_t so that a table row can name its place. */
 struct job_options {
     char *name;
@@ -77,6 +88,31 @@ struct job_options {
     uint64_t bwavgtime_us;
     uint64_t iopsavgtime_us;
     struct given_list given;
+
+    /* What a job does, in detail. Lists are by direction: read, write, trim. */
+    uint64_t bs_list[OPTION_DIRECTIONS]; /* bs above becomes the largest size of all */
+    char *bsrange;
+    char *bssplit;
+    uint64_t bs_unaligned;
+    uint64_t blockalign[OPTION_DIRECTIONS];
+    uint64_t io_size; /* 0: as size says */
+    uint64_t filesize;
+    uint64_t offset_increment;
+    uint64_t number_ios;
+    uint64_t loops;
+    uint64_t rw_run; /* rand*:N; 0: none */
+    int64_t rw_hole; /* bytes; 0: none */
+    uint64_t rw_sequencer;
+    uint64_t percentage_random[OPTION_DIRECTIONS];
+    uint64_t norandommap;
+    uint64_t softrandommap;
+    uint64_t random_generator;
+    char *random_distribution;
+    uint64_t randrepeat;
+    uint64_t allrandrepeat;
+    uint64_t iodepth_batch_complete_min;
+    uint64_t iodepth_batch_complete_max; /* 0: what is there */
+    uint64_t iodepth_low;                /* 0: iodepth */
 };
 
 /* A word that an option accepts. */
@@ -127,6 +163,11 @@ bool option_is_numeric(const struct option *option);
 /* Says that a name is unknown: a typo of the nearest name, where others (NULL-terminated, or NULL)
  * could have been meant, too. Returns -1. */
 int option_refuse_name(const char *name, const char *const *others, struct message *message);
+
+/* Finds the number of a word, the first length bytes of value, that the option accepts. 0, or -1
+ * with a reason. */
+int option_choose(const struct option *option, const char *value, size_t length, uint64_t *chosen,
+                  struct message *message);
 
 /* The word for a number of an option with choices ("randwrite", "kaio"). */
 const char *option_choice_name(const char *option, uint64_t value);

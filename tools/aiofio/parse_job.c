@@ -162,8 +162,10 @@ static void keep_setting(struct parser *parser, char *line, const char *unset,
     if (equals) {
         const struct option *option = option_find(setting.name);
 
+        char *value = text_trim(equals + 1);
+
         setting.value =
-            substitute_keywords(text_trim(equals + 1), option && option_is_numeric(option));
+            substitute_keywords(value, option && option_is_numeric(option) && !strchr(value, ','));
     }
     parser->settings =
         must_grow(parser->settings, parser->setting_count + 1, sizeof(*parser->settings));

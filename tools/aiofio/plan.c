@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "clock.h"
 #include "random.h"
 #include "stamp.h"
 
@@ -18,21 +20,122 @@ static bool does_write(const struct job_options *options)
     return options->rw != WORKLOAD_READ && options->rw != WORKLOAD_RANDREAD;
 }
 
+/* Block sizes by direction, from the option that names them: bssplit, bsrange or bs. */
+static int read_sizes(const struct job_options *options, struct pattern_spec *pattern,
+                      struct message *message)
+{
+    for (unsigned i = 0; i < BLOCK_SIZE_DIRECTIONS; i++)
+        block_sizes_fix(&pattern->sizes[i], (uint32_t)options->bs_list[i]);
+    if (options->bssplit)
+        return block_sizes_parse_split(options->bssplit, pattern->sizes, message);
+    if (options->bsrange)
+        return block_sizes_parse_range(options->bsrange, pattern->sizes, options->bs_unaligned != 0,
+                                       message);
+    return 0;
+}
+
+static bool is_random(const struct job_options *options)
+{
+    return options->rw == WORKLOAD_RANDREAD || options->rw == WORKLOAD_RANDWRITE ||
+           options->rw == WORKLOAD_RANDRW;
+}
+
+/* A job's own sequence of numbers: the same in every run unless the options say otherwise. */
+static uint64_t choose_seed(const struct job_options *options, unsigned clone)
+{
+    uint64_t seed = options->randseed;
+
+    /* As in fio a seed that is given counts more than randrepeat=0. */
+    if (!options->randrepeat && !options->allrandrepeat && seed == RANDSEED_INITIAL &&
+        getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        seed ^= clock_now_ns();
+    return random_job_seed(seed, options->name, clone);
+}
+
+static int set_pattern(struct plan_job *job, struct message *message)
+{
+    const struct job_options *options = job->options;
+    struct pattern_spec *pattern = &job->pattern;
+
+    *pattern = (struct pattern_spec){
+        .operations = options->number_ios,
+        .loops = options->time_based ? 0 : options->loops,
+        .reads = job->reads,
+        .writes = job->writes,
+        .random = job->random,
+        .no_map = options->norandommap,
+        .read_percent = (unsigned)options->rwmixread,
+        .run = (unsigned)options->rw_run,
+        .identical = options->rw_sequencer == SEQUENCER_IDENTICAL,
+        .hole = options->rw_hole,
+        .seed = job->seed,
+    };
+    if (read_sizes(options, pattern, message))
+        return -1;
+    job->grain = 0;
+    for (unsigned i = 0; i < BLOCK_SIZE_DIRECTIONS; i++) {
+        pattern->random_percent[i] = (unsigned)options->percentage_random[i];
+        pattern->align[i] = options->blockalign[i];
+        if (i == 0 ? !job->reads : !job->writes)
+            continue;
+        job->grain = common_divisor(pattern->sizes[i].step, job->grain);
+        job->grain = common_divisor(options->blockalign[i], job->grain);
+        if (options->rw_hole)
+            job->grain = common_divisor((uint64_t)llabs(options->rw_hole), job->grain);
+    }
+    if (!options->random_distribution || !job->random)
+        return 0;
+    job->distributions = must_alloc(BLOCK_SIZE_DIRECTIONS, sizeof(*job->distributions));
+    if (distribution_parse(options->random_distribution, job->distributions, message))
+        return -1;
+    if (job->distributions[0].kind != DISTRIBUTION_EVEN ||
+        job->distributions[1].kind != DISTRIBUTION_EVEN)
+        pattern->distributions = job->distributions;
+    return 0;
+}
+
+/* The largest operation: what buffers have to hold. */
+static uint64_t largest_size(const struct plan_job *job)
+{
+    uint64_t read = job->reads ? job->pattern.sizes[0].most : 0;
+    uint64_t write = job->writes ? job->pattern.sizes[1].most : 0;
+
+    return read > write ? read : write;
+}
+
+uint64_t plan_job_bytes(const struct plan_job *job)
+{
+    const struct pattern_spec *pattern = &job->pattern;
+    uint64_t bytes = pattern->amount ? pattern->amount : pattern_pass_bytes(pattern);
+    uint64_t size = job->options->bs;
+
+    if (pattern->operations && job->grain != size)
+        return 0;
+    /* The last operation of an amount is a whole one. */
+    if (pattern->amount && job->grain == size)
+        bytes = (bytes + size - 1) / size * size;
+    if (pattern->operations && bytes / size >= pattern->operations)
+        bytes = pattern->operations * size;
+    return bytes * pattern->loops;
+}
+
 static int check_options(const struct job_options *options, struct message *message)
 {
-    if (options->size && options->size < options->bs)
-        return message_set(message, "size=%llu is smaller than bs=%llu",
-                           (unsigned long long)options->size, (unsigned long long)options->bs);
+    if (options->bsrange && options->bssplit)
+        return message_set(message, "bsrange and bssplit both say how large: leave one out");
+    if (options->bs_unaligned && !options->bsrange)
+        return message_set(message, "bs_unaligned needs bsrange=");
+    if (options->iodepth_batch_complete_max &&
+        options->iodepth_batch_complete_min > options->iodepth_batch_complete_max)
+        return message_set(message, "iodepth_batch_complete_min is above "
+                                    "iodepth_batch_complete_max: lower it");
+    if (options->iodepth_low > options->iodepth)
+        return message_set(message, "iodepth_low is above iodepth: lower it");
     if (options->time_based && !options->runtime_us)
         return message_set(message, "time_based needs runtime=");
     if (options->x_journal && (options->verify == VERIFY_NONE || !does_write(options)))
         return message_set(message, "x_journal is about stamped writes: it needs verify=crc32c and "
                                     "a job that writes");
-    if (options->verify == VERIFY_NONE)
-        return 0;
-    if (options->bs % STAMP_SECTOR || options->offset % STAMP_SECTOR)
-        return message_set(message, "verify needs bs and offset in multiples of %u bytes",
-                           STAMP_SECTOR);
     return 0;
 }
 
@@ -74,7 +177,27 @@ static char *make_path(const struct job_options *options, unsigned clone, struct
     return must_copy(name);
 }
 
-static int add_clone(struct plan *plan, const struct job_options *options, unsigned clone,
+static void set_depths(struct plan_job *job)
+{
+    const struct job_options *options = job->options;
+    unsigned depth = options->ioengine == ENGINE_BLOCKING ? 1 : (unsigned)options->iodepth;
+
+    job->depth = depth;
+    job->batch = options->iodepth_batch ? (unsigned)options->iodepth_batch : depth;
+    job->reap_min = (unsigned)options->iodepth_batch_complete_min;
+    job->reap_max = (unsigned)options->iodepth_batch_complete_max;
+    job->low = options->iodepth_low ? (unsigned)options->iodepth_low : depth;
+    if (job->batch > depth)
+        job->batch = depth;
+    if (job->reap_max == 0 || job->reap_max > depth)
+        job->reap_max = depth;
+    if (job->reap_min > job->reap_max)
+        job->reap_min = job->reap_max;
+    if (job->low > depth)
+        job->low = depth;
+}
+
+static int add_clone(struct plan *plan, struct job_options *options, unsigned clone,
                      struct message *message)
 {
     struct plan_job *job;
@@ -90,17 +213,18 @@ static int add_clone(struct plan *plan, const struct job_options *options, unsig
         .clone = clone,
         .group = plan->group_count - 1,
         .path = path,
-        .seed = random_job_seed(options->randseed, options->name, clone),
+        .seed = choose_seed(options, clone),
         .reads = does_read(options),
         .writes = does_write(options),
-        .random = options->rw == WORKLOAD_RANDREAD || options->rw == WORKLOAD_RANDWRITE ||
-                  options->rw == WORKLOAD_RANDRW,
+        .random = is_random(options),
         .verifies = options->verify != VERIFY_NONE,
-        .depth = options->ioengine == ENGINE_BLOCKING ? 1 : (unsigned)options->iodepth,
     };
-    job->batch = options->iodepth_batch ? (unsigned)options->iodepth_batch : job->depth;
-    if (job->batch > job->depth)
-        job->batch = job->depth;
+    set_depths(job);
+    if (set_pattern(job, message))
+        return -1;
+    options->bs = largest_size(job);
+    if (options->verify != VERIFY_NONE && job->grain % STAMP_SECTOR)
+        return message_set(message, "verify needs bs in multiples of %u bytes", STAMP_SECTOR);
     return 0;
 }
 
@@ -109,7 +233,7 @@ int plan_build(struct plan *plan, struct job_list *list, struct message *message
     if (list->count == 0)
         return message_set(message, "no job defined (--help tells how)");
     for (size_t i = 0; i < list->count; i++) {
-        const struct job_options *options = &list->jobs[i];
+        struct job_options *options = &list->jobs[i];
 
         if (check_options(options, message))
             return message_prefix(message, "job '%s'", options->name);
@@ -125,8 +249,10 @@ int plan_build(struct plan *plan, struct job_list *list, struct message *message
 
 void plan_free(struct plan *plan)
 {
-    for (unsigned i = 0; i < plan->job_count; i++)
+    for (unsigned i = 0; i < plan->job_count; i++) {
         free(plan->jobs[i].path);
+        free(plan->jobs[i].distributions);
+    }
     free(plan->jobs);
     target_set_free(&plan->files);
     *plan = (struct plan){0};

@@ -8,7 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "distribution.h"
 #include "job_list.h"
+#include "pattern.h"
 #include "target.h"
 
 struct plan_job {
@@ -24,10 +26,16 @@ struct plan_job {
     bool verifies;
     unsigned depth; /* operations in flight */
     unsigned batch; /* most operations of a submit */
+    unsigned reap_min;
+    unsigned reap_max;
+    unsigned low;                       /* submit again when no more than so many are in flight */
+    struct distribution *distributions; /* two; NULL: even */
+    uint64_t grain;                     /* bytes that divide every length and random offset */
 
-    /* Set when the files are known: layout_check(). */
+    /* Region and amount are set when the files are known: layout_check(). */
+    struct pattern_spec pattern;
     struct target *target;
-    uint64_t block_count; /* of bs bytes, from the job's offset on */
+    uint64_t offset; /* where the region starts */
 };
 
 struct plan {
@@ -41,19 +49,23 @@ struct plan {
 int plan_build(struct plan *plan, struct job_list *list, struct message *message);
 void plan_free(struct plan *plan);
 
-/* The first byte after the job's region. */
+/* The first byte after what the job may touch. */
 static inline uint64_t plan_job_end(const struct plan_job *job)
 {
-    return job->options->offset + job->block_count * job->options->bs;
+    return job->offset + pattern_pass_bytes(&job->pattern);
 }
 
 /* The largest power of two that divides every offset and length of the job: what alignment it has.
  */
 static inline uint64_t plan_job_grain(const struct plan_job *job)
 {
-    uint64_t both = job->options->bs | job->options->offset;
+    uint64_t all = job->grain | job->offset;
 
-    return both & -both;
+    return all & -all;
 }
+
+/* Bytes that the job is going to move; 0: it runs until its time is over. Where operations are
+ * counted and sizes vary, it is not known before. */
+uint64_t plan_job_bytes(const struct plan_job *job);
 
 #endif

@@ -10,23 +10,50 @@
 #include "report_lines.h"
 #include "units.h"
 
+/* "4096B-64.0KiB" */
+static void print_sizes(FILE *out, const char *label, const struct plan_job *job,
+                        unsigned direction)
+{
+    const struct block_sizes *sizes = &job->pattern.sizes[direction];
+    char text[2][UNITS_TEXT];
+
+    fprintf(out, "%s %s-%s, ", label, units_print_binary(text[0], sizes->least),
+            units_print_binary(text[1], sizes->most));
+}
+
+/* Says once how operations are submitted where no job says it. */
+static void print_batching(FILE *out, const struct plan *plan)
+{
+    for (unsigned i = 0; i < plan->job_count; i++) {
+        const struct plan_job *job = &plan->jobs[i];
+
+        if (job->options->ioengine == ENGINE_BLOCKING || job->options->iodepth_batch)
+            continue;
+        fputs("iodepth_batch is not set: what is ready is submitted together (fio: one by one)\n",
+              out);
+        return;
+    }
+}
+
 void report_banner(FILE *out, const struct plan *plan)
 {
     for (unsigned i = 0; i < plan->job_count; i++) {
         const struct plan_job *job = &plan->jobs[i];
         const struct job_options *options = job->options;
-        unsigned long long bs = options->bs;
 
         if (job->clone == 1)
             fputs("...\n", out);
         if (job->clone > 0)
             continue;
-        fprintf(out,
-                "%s: (g=%u): rw=%s, bs=(R) %lluB-%lluB, (W) %lluB-%lluB, (T) %lluB-%lluB, "
-                "ioengine=%s, iodepth=%u\n",
-                options->name, job->group, option_choice_name("rw", options->rw), bs, bs, bs, bs,
-                bs, bs, option_choice_name("ioengine", options->ioengine), job->depth);
+        fprintf(out, "%s: (g=%u): rw=%s, ", options->name, job->group,
+                option_choice_name("rw", options->rw));
+        print_sizes(out, "bs=(R)", job, 0);
+        print_sizes(out, "(W)", job, 1);
+        print_sizes(out, "(T)", job, 1);
+        fprintf(out, "ioengine=%s, iodepth=%u\n", option_choice_name("ioengine", options->ioengine),
+                job->depth);
     }
+    print_batching(out, plan);
     fprintf(out, REPORT_MARK "%s\nStarting %u thread%s\n", AIOFILE_VERSION, plan->job_count,
             plan->job_count == 1 ? "" : "s");
     fflush(out);

@@ -35,7 +35,7 @@ int run_init(struct run *run, struct plan *plan, const struct run_hooks *hooks, 
     for (unsigned i = 0; i < plan->job_count; i++) {
         struct worker *worker = &run->workers[i];
         const struct plan_job *job = &plan->jobs[i];
-        uint64_t bytes = job->block_count * job->options->bs;
+        uint64_t bytes = plan_job_bytes(job);
 
         worker->run = run;
         worker->job = job;

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "option_values.h"
+
 static const char *text_of(const struct option *option, const struct job_options *job)
 {
     const char *text;
@@ -54,6 +56,8 @@ static void print_option(FILE *out, const struct option *option, const struct jo
         print_text(out, text, is_path);
         return;
     }
+    if (option_print_value(out, option, job, defaults))
+        return;
     if (number_of(option, job) == number_of(option, defaults))
         return;
     fprintf(out, " --%s", option->name);

@@ -152,10 +152,10 @@ static int read_size(const char *text, uint64_t kb_base, struct number *number, 
     if (read_number(text, number, message))
         return -1;
     if (strcmp(number->rest, "%") == 0)
-        return message_refuse(message, "'%s' is not supported because sizes are absolute", text);
+        return message_refuse(message, "'%s' is not supported because it is absolute here", text);
     if (strchr(number->rest, ',') || strchr(number->rest, ':') || strchr(number->rest, '-'))
         return message_refuse(message,
-                              "'%s' is not supported because there is one value, not one by "
+                              "'%s' is not supported because there is one value here, not one by "
                               "direction, and no range",
                               text);
     while (unit->name && strcasecmp(unit->name, number->rest) != 0)

@@ -139,6 +139,9 @@ static int open_all(struct worker *worker)
     struct issuer_need need = {
         .depth = job->depth,
         .batch_max = job->batch,
+        .reap_min = job->reap_min,
+        .reap_max = job->reap_max,
+        .low = job->low,
         .length = (uint32_t)job->options->bs,
         .fill_buffers = job->writes && !target->block,
         .views = job->verifies && target->block ? (unsigned)(job->options->bs / target->block) : 0,

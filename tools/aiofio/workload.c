@@ -12,9 +12,9 @@ struct workload {
     uint64_t deadline_ns; /* 0: none */
     uint64_t writes_since_fsync;
     uint64_t writes_since_fdatasync;
-    uint64_t blocks_per_operation; /* for verification */
-    bool stamps;                   /* writes carry stamps */
-    bool checks;                   /* reads are checked */
+    uint64_t checked_bytes; /* read to be checked */
+    bool stamps;            /* writes carry stamps */
+    bool checks;            /* reads are checked */
     struct verify_writer writer;
     struct verify_reader reader;
 };
@@ -72,19 +72,17 @@ static void prepare_read(struct workload *workload, struct operation *operation)
 static bool next(void *context, struct operation *operation)
 {
     struct workload *workload = context;
-    const struct job_options *options = workload->worker->job->options;
-    uint64_t block;
-    bool write;
+    struct place place;
 
     if (workload->worker->stopping)
         return false;
     if (sync_is_due(workload, operation))
         return true;
-    if (!pattern_next(&workload->pattern, &write, &block))
+    if (!pattern_next(&workload->pattern, &place))
         return false;
-    operation->length = (uint32_t)options->bs;
-    operation->offset = options->offset + block * options->bs;
-    if (write)
+    operation->length = place.length;
+    operation->offset = workload->worker->job->offset + place.offset;
+    if (place.write)
         prepare_write(workload, operation);
     else
         prepare_read(workload, operation);
@@ -101,9 +99,11 @@ static void done(void *context, const struct operation *operation, int64_t resul
         verify_after_write(&workload->writer, operation->offset, operation->length, whole);
     if (operation->direction == DIRECTION_SYNC && whole)
         journal_sync_end(worker->job->target, operation->sync_epoch);
-    if (operation->direction == DIRECTION_READ && workload->checks && whole)
-        verify_after_read(&workload->reader, operation->views, operation->data, operation->offset,
-                          operation->length);
+    if (operation->direction != DIRECTION_READ || !workload->checks || !whole)
+        return;
+    workload->checked_bytes += operation->length;
+    verify_after_read(&workload->reader, operation->views, operation->data, operation->offset,
+                      operation->length);
 }
 
 static void tick(void *context, uint64_t now_ns)
@@ -118,16 +118,17 @@ static void tick(void *context, uint64_t now_ns)
     worker_show(worker, DIRECTION_READ, DIRECTION_WRITE, now_ns);
 }
 
-/* How many blocks this job's reads had to check: those of one whole pass, if it only reads and is
+/* How many blocks this job's reads had to check: all that it was to move, if it only reads and is
  * not told to run for a time. */
 static uint64_t wanted_blocks(const struct workload *workload)
 {
     const struct plan_job *job = workload->worker->job;
-    uint64_t reads = workload->worker->stats->directions[DIRECTION_READ].total.operations;
+    const struct target *target = job->target;
+    uint64_t bytes = workload->checked_bytes;
 
-    if (!job->writes && !job->options->time_based && reads < job->block_count)
-        reads = job->block_count;
-    return reads * workload->blocks_per_operation;
+    if (!job->writes && plan_job_bytes(job) > bytes)
+        bytes = plan_job_bytes(job);
+    return bytes / target->block;
 }
 
 static void fill_buffers(struct worker *worker)
@@ -156,21 +157,18 @@ static void workload_init(struct workload *workload, struct worker *worker)
 
     *workload = (struct workload){
         .worker = worker,
-        .pattern = {.block_count = job->block_count,
-                    .random = job->random,
-                    .reads = job->reads,
-                    .writes = job->writes,
-                    .endless = job->options->time_based,
-                    .read_percent = (unsigned)job->options->rwmixread,
-                    .seed = job->seed},
-        .blocks_per_operation = target->block ? job->options->bs / target->block : 0,
         .stamps = job->writes && target->block,
         .checks = job->reads && job->verifies,
         .writer = {&worker->run->identity, target, job->number},
         .reader = {&worker->run->identity, target, job->options->name, &worker->run->findings,
                    &worker->verify},
     };
-    pattern_start(&workload->pattern);
+    for (unsigned i = 0; job->distributions && i < BLOCK_SIZE_DIRECTIONS; i++) {
+        uint64_t unit = job->pattern.align[i] ? job->pattern.align[i] : job->pattern.sizes[i].least;
+
+        distribution_prepare(&job->distributions[i], job->pattern.region / unit, unit, job->seed);
+    }
+    pattern_start(&workload->pattern, &job->pattern);
 }
 
 void workload_run(struct worker *worker)
