@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 /* Jobs bounded by size or count, and the operations that fio counts for them. */
 struct total_case {
     const char *options;
@@ -201,6 +203,77 @@ START_TEST(sequences_repeat_unless_told_not_to)
 }
 END_TEST
 
+/* --- pacing: a slow machine may take longer, and never less --- */
+
+static uint64_t elapsed_ms(uint64_t since_ns)
+{
+    return (clock_now_ns() - since_ns) / NS_PER_MS;
+}
+
+static const char *const paced[] = {
+    "--number_ios=41 --rate_iops=100",
+    "--number_ios=41 --rate=400k",
+    "--number_ios=41 --rate_iops=100 --ioengine=kaio --direct=%d --iodepth=8",
+    "--number_ios=41 --thinktime=20ms --thinktime_blocks=2",
+    "--number_ios=41 --thinktime=20ms --thinktime_blocks=2 --ioengine=kaio --direct=%d "
+    "--iodepth=8",
+    "--number_ios=41 --startdelay=400ms",
+};
+
+START_TEST(a_paced_job_takes_its_time)
+{
+    char text[512];
+    uint64_t start_ns = clock_now_ns();
+    struct run_result result;
+
+    snprintf(text, sizeof(text), "--name=j --rw=randread --size=1m %s", paced[_i]);
+    result = RUN(text, 0);
+    ck_assert_uint_ge(elapsed_ms(start_ns), 400);
+    REQUIRE_TEXT(result.out, "issued rwts: total=41,0,0,0");
+    if (strstr(paced[_i], "rate")) {
+        REQUIRE_TEXT(result.out, "intended start to end (");
+        REQUIRE_TEXT(result.out, "started more than 1 msec late: ");
+    } else {
+        REQUIRE_NO_TEXT(result.out, "intended start");
+    }
+    run_result_free(&result);
+}
+END_TEST
+
+START_TEST(what_goes_on_in_the_ramp_is_not_counted)
+{
+    uint64_t start_ns = clock_now_ns();
+    struct run_result result =
+        RUN("--name=j --rw=randread --size=1m --ramp_time=300ms --runtime=300ms --time_based", 0);
+    uint64_t all_ms = elapsed_ms(start_ns);
+    const char *runtime = strstr(result.out, "run=");
+    unsigned long counted_ms;
+
+    ck_assert_uint_ge(all_ms, 600);
+    ck_assert_ptr_nonnull(runtime);
+    counted_ms = strtoul(runtime + 4, NULL, 10);
+    ck_assert_uint_ge(counted_ms, 250);
+    ck_assert_uint_le(counted_ms, all_ms - 290);
+    run_result_free(&result);
+}
+END_TEST
+
+START_TEST(limits_that_are_missed_end_the_job)
+{
+    struct run_result result = RUN("--name=j --rw=read --size=1m --max_latency=1us --bs=256k", 2);
+
+    REQUIRE_TEXT(result.out, "are more than max_latency=1 us");
+    run_result_free(&result);
+    result =
+        RUN("--name=j --rw=read --size=1m --rate_iops=20 --rate_iops_min=1000 --rate_cycle=100", 2);
+    REQUIRE_TEXT(result.out, "below rate_iops_min=1000");
+    run_result_free(&result);
+    result = RUN("--name=j --rw=read --size=1m --rate_iops=20 --rate=1m", 1);
+    REQUIRE_TEXT(result.errors, "leave one out");
+    run_result_free(&result);
+}
+END_TEST
+
 static void add_all(TCase *tests)
 {
     tcase_add_loop_test(tests, totals_are_those_of_fio, 0, COUNT(totals));
@@ -208,6 +281,9 @@ static void add_all(TCase *tests)
     tcase_add_loop_test(tests, nothing_beyond_the_region_is_touched, 0, 8);
     tcase_add_test(tests, clones_and_percentages_have_their_places);
     tcase_add_test(tests, ten_tebibytes_start_at_once);
+    tcase_add_loop_test(tests, a_paced_job_takes_its_time, 0, COUNT(paced));
+    tcase_add_test(tests, what_goes_on_in_the_ramp_is_not_counted);
+    tcase_add_test(tests, limits_that_are_missed_end_the_job);
     tcase_add_test(tests, sequences_repeat_unless_told_not_to);
 }
 

@@ -143,17 +143,35 @@ static uint64_t submit_batch(struct issuer *issuer, const struct source *source,
     return now_ns;
 }
 
+/* Whether the source's next operation may be issued now. */
+static bool is_due(struct issuer *issuer, const struct source *source, uint64_t *now_ns)
+{
+    unsigned in_flight = issuer->depth - issuer->idle_count;
+
+    issuer->due_ns = issuer->pacer->due(source->context, in_flight, *now_ns);
+    if (issuer->due_ns <= *now_ns)
+        return true;
+    *now_ns = clock_now_ns();
+    return issuer->due_ns <= *now_ns;
+}
+
 /* Takes operations from the source while there is room; returns false when it has ended. */
 static bool fill(struct issuer *issuer, const struct source *source, uint64_t *now_ns)
 {
     bool more = true;
 
-    while (more && issuer->idle_count > 0) {
+    bool due = true;
+
+    while (more && due && issuer->idle_count > 0) {
         unsigned count = 0;
 
         while (count < issuer->batch_max && issuer->idle_count > 0) {
             struct operation *operation = issuer->idle[issuer->idle_count - 1];
 
+            if (issuer->pacer && !is_due(issuer, source, now_ns)) {
+                due = false;
+                break;
+            }
             more = source->next(source->context, operation);
             if (!more)
                 break;
@@ -171,11 +189,17 @@ static bool fill(struct issuer *issuer, const struct source *source, uint64_t *n
 /* Takes completions; how many is told by the queue and the options. */
 static void reap(struct issuer *issuer, const struct source *source, uint64_t *now_ns)
 {
-    static const struct timespec at_once = {0, 0};
+    struct timespec timeout = {0, 0};
     struct common common = {.count = 0};
-    int count = aio_queue_reap(issuer->queue, issuer->completions, issuer->reap_min,
-                               issuer->reap_max, issuer->reap_min ? NULL : &at_once);
+    bool held_back = issuer->due_ns > *now_ns && issuer->due_ns != PACER_DRAIN;
+    int count;
 
+    if (held_back && issuer->reap_min) {
+        timeout.tv_sec = (time_t)((issuer->due_ns - *now_ns) / NS_PER_S);
+        timeout.tv_nsec = (long)((issuer->due_ns - *now_ns) % NS_PER_S);
+    }
+    count = aio_queue_reap(issuer->queue, issuer->completions, issuer->reap_min, issuer->reap_max,
+                           issuer->reap_min && !held_back ? NULL : &timeout);
     assert(count >= 0);
     *now_ns = clock_now_ns();
     source->tick(source->context, *now_ns);
@@ -203,6 +227,10 @@ static void run_queue(struct issuer *issuer, const struct source *source)
         if (issuer->idle_count == issuer->depth) {
             if (!more)
                 break;
+            if (issuer->due_ns > now_ns) {
+                issuer->pacer->pause(source->context, issuer->due_ns);
+                now_ns = clock_now_ns();
+            }
             continue;
         }
         do
@@ -225,11 +253,22 @@ static ssize_t execute(const struct issuer *issuer, const struct operation *oper
     }
 }
 
+/* Always true. */
+static bool wait_until_due(const struct issuer *issuer, const struct source *source)
+{
+    uint64_t due_ns;
+
+    while (issuer->pacer &&
+           (due_ns = issuer->pacer->due(source->context, 0, clock_now_ns())) > clock_now_ns())
+        issuer->pacer->pause(source->context, due_ns);
+    return true;
+}
+
 static void run_blocking(struct issuer *issuer, const struct source *source)
 {
     struct operation *operation = &issuer->operations[0];
 
-    while (source->next(source->context, operation)) {
+    while (wait_until_due(issuer, source) && source->next(source->context, operation)) {
         struct common common = {.count = 0};
         uint64_t now_ns;
         ssize_t result;

@@ -29,6 +29,7 @@ struct operation {
     uint64_t sync_epoch; /* of the journal */
     uint64_t prepared_ns;
     uint64_t submitted_ns;
+    uint64_t intended_ns; /* of paced sources: when it was to start; 0: at any time */
 };
 
 struct source {
@@ -46,6 +47,18 @@ struct source {
     void (*tick)(void *context, uint64_t now_ns);
 };
 
+/* due(): not before everything in flight has completed. */
+#define PACER_DRAIN UINT64_MAX
+
+/* Holds a source's operations back until they are due. The context is the source's. */
+struct pacer {
+    /* When the next operation may be issued, or PACER_DRAIN; at any time where next() will end. */
+    uint64_t (*due)(void *context, unsigned in_flight, uint64_t now_ns);
+
+    /* Waits until then, or until there is a reason to look again. */
+    void (*pause)(void *context, uint64_t until_ns);
+};
+
 struct issuer {
     struct aio_file *file;
     struct aio_queue *queue; /* NULL: blocking calls */
@@ -55,6 +68,8 @@ struct issuer {
     unsigned reap_min;
     unsigned reap_max;
     unsigned low;
+    const struct pacer *pacer; /* NULL: operations are due at once */
+    uint64_t due_ns;           /* of the operation that is held back; 0: none */
     struct operation *operations;
     struct operation **idle;
     unsigned idle_count;

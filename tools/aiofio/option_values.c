@@ -167,6 +167,46 @@ int option_set_distribution(const struct option *option, struct job_options *job
     return keep_text(option, job, value, result, message);
 }
 
+static int set_time(const struct option *option, struct job_options *job, const char *value,
+                    uint64_t unit_us, struct message *message)
+{
+    uint64_t time_us = 0;
+
+    if (!*value)
+        return message_set(message, "%s needs a value", option->name);
+    if (units_time(value, unit_us, &time_us, message))
+        return message_prefix(message, "%s", option->name);
+    if (option->most && time_us > option->most)
+        return message_set(message, "%s=%s is above the largest value, %" PRIu64 "us", option->name,
+                           value, option->most);
+    *numbers_of(option, job) = time_us;
+    return 0;
+}
+
+int option_set_us(const struct option *option, struct job_options *job, const char *value,
+                  struct message *message)
+{
+    return set_time(option, job, value, 1, message);
+}
+
+int option_set_ms(const struct option *option, struct job_options *job, const char *value,
+                  struct message *message)
+{
+    return set_time(option, job, value, 1000, message);
+}
+
+int option_set_time_range(const struct option *option, struct job_options *job, const char *value,
+                          struct message *message)
+{
+    uint64_t from_us = 0;
+    uint64_t to_us = 0;
+    int result = units_time_range(value, 1000000, &from_us, &to_us, message);
+
+    if (result == 0 && to_us > option->most)
+        result = message_set(message, "more than %" PRIu64 " seconds", option->most / 1000000);
+    return keep_text(option, job, value, result, message);
+}
+
 static void print_number(FILE *out, uint64_t number)
 {
     fprintf(out, "%" PRIu64 "%s", number & ~OPTION_PERCENT, number & OPTION_PERCENT ? "%" : "");

@@ -32,6 +32,16 @@ int option_set_bssplit(const struct option *option, struct job_options *job, con
 int option_set_distribution(const struct option *option, struct job_options *job, const char *value,
                             struct message *message);
 
+/* A time; without unit in microseconds, or milliseconds. */
+int option_set_us(const struct option *option, struct job_options *job, const char *value,
+                  struct message *message);
+int option_set_ms(const struct option *option, struct job_options *job, const char *value,
+                  struct message *message);
+
+/* A time in seconds, or a range; kept as text. */
+int option_set_time_range(const struct option *option, struct job_options *job, const char *value,
+                          struct message *message);
+
 /* Prints what one of the first three has set as an option that can be read again, where it is not
  * the default; false: the option is none of theirs. */
 bool option_print_value(FILE *out, const struct option *option, const struct job_options *job,

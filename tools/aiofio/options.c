@@ -123,6 +123,18 @@ static const struct option_choice generator_choices[] = {
     {NULL, 0, false, NULL},
 };
 
+static const struct option_choice rate_process_choices[] = {
+    {"linear", RATE_LINEAR, false, "at even distances"},
+    {"poisson", RATE_POISSON, false, "at random distances, as of requests from many users"},
+    {NULL, 0, false, NULL},
+};
+
+static const struct option_choice thinktime_choices[] = {
+    {"complete", THINKTIME_COMPLETE, false, "when all that is in flight has completed"},
+    {"issue", THINKTIME_ISSUE, false, "at once"},
+    {NULL, 0, false, NULL},
+};
+
 static uint64_t *number_field(const struct option *option, struct job_options *job)
 {
     return (uint64_t *)(void *)((char *)job + option->field);
@@ -453,6 +465,33 @@ const struct option option_table[] = {
            "most completions taken at once; 0: what is there"),
     NUMBER("iodepth_low", NULL, "number", iodepth_low, 0, 65536, "0",
            "submit again when only so many are left in flight; 0: at once"),
+
+    LIST("rate", NULL, "sizes", rate, 0, 0, "0", "bytes a second, by direction; 0: no limit"),
+    LIST("rate_iops", NULL, "numbers", rate_iops, 0, 0, "0", "operations a second, by direction"),
+    LIST("rate_min", "ratemin", "sizes", rate_min, 0, 0, "0",
+         "bytes a second below which the job fails, by direction"),
+    LIST("rate_iops_min", NULL, "numbers", rate_iops_min, 0, 0, "0",
+         "operations a second below which the job fails, by direction"),
+    CHOICE("rate_process", NULL, rate_process, "linear", rate_process_choices,
+           "how the operations of a rate follow one another"),
+    SETTER("rate_cycle", "ratecycle", "time", rate_cycle_us, 0, HOUR_US, "1000", NULL,
+           "how long rate_min and rate_iops_min look at (milliseconds without unit)",
+           option_set_ms),
+    SETTER("thinktime", NULL, "time", thinktime_us, 0, HOUR_US, "0", NULL,
+           "pause after every thinktime_blocks operations (microseconds without unit)",
+           option_set_us),
+    NUMBER("thinktime_blocks", NULL, "number", thinktime_blocks, 1, 1u << 30, "1",
+           "operations between two pauses of thinktime"),
+    CHOICE("thinktime_blocks_type", NULL, thinktime_blocks_type, "complete", thinktime_choices,
+           "when a pause begins"),
+    SETTER("startdelay", NULL, "text", startdelay, 0, 100000 * HOUR_US, NULL, NULL,
+           "start so much later (seconds without unit); a range: 5-10, drawn for each clone",
+           option_set_time_range),
+    SECONDS("ramp_time", NULL, ramp_time_us,
+            "not counted at the beginning; added to runtime (seconds without unit)"),
+    SETTER("max_latency", NULL, "time", max_latency_us, 0, HOUR_US, "0", NULL,
+           "a slower operation ends the job with an error (microseconds without unit)",
+           option_set_us),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 

@@ -41,6 +41,9 @@ enum verify_choice { VERIFY_NONE, VERIFY_CRC32C };
 /* Marks a percentage where a number of bytes could be, too. */
 #define OPTION_PERCENT (UINT64_C(1) << 63)
 
+enum rate_process_choice { RATE_LINEAR, RATE_POISSON };
+enum thinktime_choice { THINKTIME_COMPLETE, THINKTIME_ISSUE };
+
 #define RANDSEED_INITIAL 137u
 
 /* What the operations of a run at one random place do: see rw_sequencer. */
@@ -113,6 +116,20 @@ struct job_options {
     uint64_t iodepth_batch_complete_min;
     uint64_t iodepth_batch_complete_max; /* 0: what is there */
     uint64_t iodepth_low;                /* 0: iodepth */
+
+    /* When it does it. Rates are a second; 0: as fast as it goes. */
+    uint64_t rate[OPTION_DIRECTIONS];
+    uint64_t rate_iops[OPTION_DIRECTIONS];
+    uint64_t rate_min[OPTION_DIRECTIONS];
+    uint64_t rate_iops_min[OPTION_DIRECTIONS];
+    uint64_t rate_process;
+    uint64_t rate_cycle_us;
+    uint64_t thinktime_us;
+    uint64_t thinktime_blocks;
+    uint64_t thinktime_blocks_type;
+    char *startdelay;
+    uint64_t ramp_time_us;
+    uint64_t max_latency_us;
 };
 
 /* A word that an option accepts. */

@@ -129,6 +129,8 @@ static int check_options(const struct job_options *options, struct message *mess
         options->iodepth_batch_complete_min > options->iodepth_batch_complete_max)
         return message_set(message, "iodepth_batch_complete_min is above "
                                     "iodepth_batch_complete_max: lower it");
+    if ((options->rate[0] || options->rate[1]) && (options->rate_iops[0] || options->rate_iops[1]))
+        return message_set(message, "rate and rate_iops both say how fast: leave one out");
     if (options->iodepth_low > options->iodepth)
         return message_set(message, "iodepth_low is above iodepth: lower it");
     if (options->time_based && !options->runtime_us)

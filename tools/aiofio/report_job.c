@@ -75,6 +75,17 @@ static void print_direction(FILE *out, const struct report_entry *entry, unsigne
     report_windows(out, &stats->series, &averages);
 }
 
+static void print_paced(FILE *out, const struct report_entry *entry,
+                        const struct paced_stats *stats)
+{
+    if (stats->lat.count == 0)
+        return;
+    report_moments(out, "intended start to end", &stats->lat);
+    report_percentiles(out, "intended start to end", &stats->lat_histogram, &entry->percentiles);
+    fprintf(out, "    started more than 1 msec late: %" PRIu64 " of %" PRIu64 "\n", stats->late,
+            stats->lat.count);
+}
+
 static void print_syncs(FILE *out, const struct report_entry *entry)
 {
     const struct direction_stats *stats = &entry->stats->directions[DIRECTION_SYNC];
@@ -157,8 +168,11 @@ void report_entry_print(FILE *out, const struct report_entry *entry)
 
     print_heading(out, entry);
     for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++)
-        if (stats->directions[i].total.operations)
+        if (stats->directions[i].total.operations) {
             print_direction(out, entry, i);
+            if (i < PACED_DIRECTIONS)
+                print_paced(out, entry, &stats->paced[i]);
+        }
     job_stats_lat(stats, &all);
     report_distribution(out, &all);
     print_syncs(out, entry);

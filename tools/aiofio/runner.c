@@ -14,11 +14,33 @@
 
 #include "clock.h"
 
+/* Pauses are measured with the clock of everything else. */
+static void init_pauses(struct run *run)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&run->pause_end, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&run->pause_lock, NULL);
+}
+
+/* The lock keeps a worker from missing it between its look and its sleep. */
+static void stop_all(struct run *run, int number)
+{
+    pthread_mutex_lock(&run->pause_lock);
+    atomic_store_explicit(&run->stop_signal, number, memory_order_relaxed);
+    pthread_cond_broadcast(&run->pause_end);
+    pthread_mutex_unlock(&run->pause_lock);
+}
+
 int run_init(struct run *run, struct plan *plan, const struct run_hooks *hooks, FILE *errors,
              struct message *message)
 {
     *run = (struct run){.plan = plan, .ended_fd = -1};
     console_init(&run->console, errors);
+    init_pauses(run);
     run->findings.console = &run->console;
     if (hooks) {
         run->before_verify = hooks->before_verify;
@@ -55,6 +77,8 @@ void run_free(struct run *run)
     free(run->workers);
     if (run->ended_fd >= 0)
         close(run->ended_fd);
+    pthread_cond_destroy(&run->pause_end);
+    pthread_mutex_destroy(&run->pause_lock);
     console_destroy(&run->console);
 }
 
@@ -96,7 +120,7 @@ static int start_group(struct run *run, unsigned group, unsigned *started, struc
     if (result == 0)
         return 0;
     /* Those that run are told to end, and waited for as always. */
-    atomic_store_explicit(&run->stop_signal, SIGTERM, memory_order_relaxed);
+    stop_all(run, SIGTERM);
     return message_set(message, "a thread could not be made: %s", strerror(result));
 }
 
@@ -139,7 +163,7 @@ static void take_signal(struct run *run, const struct listener *listener)
         pthread_sigmask(SIG_UNBLOCK, &listener->blocked, NULL);
         raise(number);
     }
-    atomic_store_explicit(&run->stop_signal, number, memory_order_relaxed);
+    stop_all(run, number);
     console_line(&run->console, "%s: waiting for the operations in flight (once more ends at once)",
                  strsignal(number));
 }

@@ -175,6 +175,23 @@ void job_stats_disable(struct job_stats *stats, struct stats_disabled disabled)
     }
 }
 
+void job_stats_restart(struct job_stats *stats, uint64_t now_ns)
+{
+    bool has_slat[DIRECTION_COUNT];
+    uint64_t window_ns[DIRECTION_COUNT];
+
+    for (unsigned i = 0; i < DIRECTION_COUNT; i++) {
+        has_slat[i] = stats->directions[i].has_slat;
+        window_ns[i] = stats->directions[i].series.window_ns;
+        window_series_free(&stats->directions[i].series);
+    }
+    *stats = (struct job_stats){0};
+    for (unsigned i = 0; i < DIRECTION_COUNT; i++) {
+        stats->directions[i].has_slat = has_slat[i];
+        window_series_start(&stats->directions[i].series, now_ns, window_ns[i]);
+    }
+}
+
 /* The least n for which 2^n >= count. */
 static unsigned power_above(unsigned count)
 {
@@ -231,6 +248,11 @@ void job_stats_merge(struct job_stats *to, const struct job_stats *from)
 {
     for (unsigned i = 0; i < DIRECTION_COUNT; i++)
         merge_direction(&to->directions[i], &from->directions[i]);
+    for (unsigned i = 0; i < PACED_DIRECTIONS; i++) {
+        moments_merge(&to->paced[i].lat, &from->paced[i].lat);
+        histogram_merge(&to->paced[i].lat_histogram, &from->paced[i].lat_histogram);
+        to->paced[i].late += from->paced[i].late;
+    }
     for (unsigned i = 0; i < DEPTH_BINS; i++)
         to->depth_bins[i] += from->depth_bins[i];
     for (unsigned i = 0; i < BATCH_BINS; i++) {

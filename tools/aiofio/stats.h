@@ -116,8 +116,18 @@ struct direction_stats {
 /* fio's bins: 0, up to 4, 8, 16, 32, 64, and more. */
 #define BATCH_BINS 7
 
+#define PACED_DIRECTIONS 2
+
+/* Of a job with a rate: from when an operation was to start until it was reaped. */
+struct paced_stats {
+    struct moments lat;
+    struct histogram lat_histogram;
+    uint64_t late; /* operations that started more than a millisecond late */
+};
+
 struct job_stats {
     struct direction_stats directions[DIRECTION_COUNT];
+    struct paced_stats paced[PACED_DIRECTIONS];
     uint64_t depth_bins[DEPTH_BINS];
     uint64_t submit_bins[BATCH_BINS];
     uint64_t complete_bins[BATCH_BINS];
@@ -131,6 +141,9 @@ struct job_stats {
 
 struct job_stats *job_stats_new(void);
 void job_stats_free(struct job_stats *stats);
+
+/* Forgets all that was counted; the series of windows begin anew at now_ns. */
+void job_stats_restart(struct job_stats *stats, uint64_t now_ns);
 
 /* Counts operations of the same latencies: clat_ns from submission to reaping, lat_ns from
  * preparation on. bytes: of all of them. */

@@ -254,6 +254,25 @@ int units_time(const char *text, uint64_t unit_us, uint64_t *time_us, struct mes
     return scale(&number, factor, text, time_us, message);
 }
 
+int units_time_range(const char *text, uint64_t unit_us, uint64_t *from_us, uint64_t *to_us,
+                     struct message *message)
+{
+    char *from = must_copy(text);
+    char *to = strchr(from, '-');
+    int result;
+
+    if (to)
+        *to++ = '\0';
+    result = units_time(from, unit_us, from_us, message);
+    *to_us = *from_us;
+    if (result == 0 && to)
+        result = units_time(to, unit_us, to_us, message);
+    if (result == 0 && *to_us < *from_us)
+        result = message_set(message, "'%s' ends before it begins: swap the two", text);
+    free(from);
+    return result;
+}
+
 static const char *print_scaled(char out[UNITS_TEXT], double value, double base,
                                 const char *const *suffixes)
 {

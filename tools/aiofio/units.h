@@ -24,6 +24,10 @@ int units_size_in(const char *text, uint64_t kb_base, uint64_t *value, struct me
  * in parentheses is an expression: (2*30s), or (2*30) times unit_us. */
 int units_time(const char *text, uint64_t unit_us, uint64_t *time_us, struct message *message);
 
+/* "5" or "5s-10s". */
+int units_time_range(const char *text, uint64_t unit_us, uint64_t *from_us, uint64_t *to_us,
+                     struct message *message);
+
 /* Room for what the functions below print. */
 #define UNITS_TEXT 32
 

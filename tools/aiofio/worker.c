@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "journal.h"
+#include "pace.h"
 #include "verify_phase.h"
 #include "workload.h"
 
@@ -64,6 +65,21 @@ bool worker_reject(struct worker *worker, const struct operation *operation, int
 bool worker_is_interrupted(const struct worker *worker)
 {
     return atomic_load_explicit(&worker->run->stop_signal, memory_order_relaxed) != 0;
+}
+
+void worker_pause(struct worker *worker, uint64_t until_ns)
+{
+    struct run *run = worker->run;
+    const struct timespec until = {
+        .tv_sec = (time_t)(until_ns / NS_PER_S),
+        .tv_nsec = (long)(until_ns % NS_PER_S),
+    };
+
+    pthread_mutex_lock(&run->pause_lock);
+    while (!worker_is_interrupted(worker) &&
+           pthread_cond_timedwait(&run->pause_end, &run->pause_lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&run->pause_lock);
 }
 
 void worker_show(struct worker *worker, enum direction from, enum direction to, uint64_t now_ns)
@@ -235,24 +251,33 @@ static char work_letter(const struct plan_job *job)
     return job->random ? 'r' : 'R';
 }
 
+static void delay_start(struct worker *worker)
+{
+    uint64_t delay_us = pace_start_delay_us(worker->job->options, worker->job->seed);
+
+    if (delay_us)
+        worker_pause(worker, clock_now_ns() + delay_us * NS_PER_US);
+    if (worker_is_interrupted(worker))
+        worker->stopping = true;
+}
+
 void *worker_main(void *argument)
 {
     struct worker *worker = argument;
-    struct rusage before;
-    uint64_t start_ns;
     uint64_t one = 1;
 
     worker->thread_id = gettid();
+    delay_start(worker);
     if (open_all(worker) == 0) {
-        getrusage(RUSAGE_THREAD, &before);
-        start_ns = clock_now_ns();
+        getrusage(RUSAGE_THREAD, &worker->usage_before);
+        worker->start_ns = clock_now_ns();
         atomic_store_explicit(&worker->progress.letter, work_letter(worker->job),
                               memory_order_relaxed);
         workload_run(worker);
         end_fsync(worker);
         verify_phase_run(worker);
-        worker->stats->elapsed_ns = clock_now_ns() - start_ns;
-        add_usage(worker->stats, &before);
+        worker->stats->elapsed_ns = clock_now_ns() - worker->start_ns;
+        add_usage(worker->stats, &worker->usage_before);
     } else {
         verify_phase_run(worker);
     }

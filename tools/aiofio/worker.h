@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "handle.h"
@@ -42,7 +43,9 @@ struct run {
     struct findings findings;
     _Atomic int stop_signal; /* 0: go on. Relaxed: only the number matters. */
     struct worker *workers;
-    int ended_fd; /* an eventfd that every worker adds to when it ends */
+    pthread_mutex_t pause_lock;
+    pthread_cond_t pause_end; /* signalled when pauses are to be cut short */
+    int ended_fd;             /* an eventfd that every worker adds to when it ends */
 
     /* For tests: called when all writes of a file are on the disk and none is read back yet. */
     void (*before_verify)(void *context, struct target *target);
@@ -64,6 +67,8 @@ struct worker {
     struct job_error error;
     struct progress_cell progress;
     pid_t thread_id;
+    uint64_t start_ns; /* of what is counted */
+    struct rusage usage_before;
 
     /* What really happened, for the closing sentence. */
     bool blocking;             /* no queue was used */
@@ -97,6 +102,9 @@ static inline bool worker_accept(struct worker *worker, const struct operation *
 int worker_sync(struct worker *worker);
 
 bool worker_is_interrupted(const struct worker *worker);
+
+/* Sleeps until that time, or until the worker is interrupted. */
+void worker_pause(struct worker *worker, uint64_t until_ns);
 
 /* Makes the numbers visible to the progress line, and closes windows of time. */
 void worker_show(struct worker *worker, enum direction from, enum direction to, uint64_t now_ns);

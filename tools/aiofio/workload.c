@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "workload.h"
 
+#include <errno.h>
+#include <stdio.h>
+
 #include "clock.h"
 #include "journal.h"
 #include "measure.h"
+#include "pace.h"
 #include "pattern.h"
 
 struct workload {
     struct worker *worker;
     struct pattern pattern;
     uint64_t deadline_ns; /* 0: none */
+    uint64_t ramp_end_ns; /* until then nothing counts; 0: everything counts */
+    uint64_t start_ns;    /* of what counts */
+    uint64_t now_ns;      /* of the last tick */
     uint64_t writes_since_fsync;
     uint64_t writes_since_fdatasync;
     uint64_t checked_bytes; /* read to be checked */
@@ -17,6 +24,11 @@ struct workload {
     bool checks;            /* reads are checked */
     struct verify_writer writer;
     struct verify_reader reader;
+
+    /* Paced jobs look at the next operation before it is due. */
+    struct pace pace;
+    struct place pending;
+    bool has_pending;
 };
 
 static void prepare_sync(const struct workload *workload, struct operation *operation,
@@ -69,6 +81,17 @@ static void prepare_read(struct workload *workload, struct operation *operation)
                            operation->length);
 }
 
+static void prepare(struct workload *workload, struct operation *operation,
+                    const struct place *place)
+{
+    operation->length = place->length;
+    operation->offset = workload->worker->job->offset + place->offset;
+    if (place->write)
+        prepare_write(workload, operation);
+    else
+        prepare_read(workload, operation);
+}
+
 static bool next(void *context, struct operation *operation)
 {
     struct workload *workload = context;
@@ -80,12 +103,7 @@ static bool next(void *context, struct operation *operation)
         return true;
     if (!pattern_next(&workload->pattern, &place))
         return false;
-    operation->length = place.length;
-    operation->offset = workload->worker->job->offset + place.offset;
-    if (place.write)
-        prepare_write(workload, operation);
-    else
-        prepare_read(workload, operation);
+    prepare(workload, operation, &place);
     return true;
 }
 
@@ -106,16 +124,114 @@ static void done(void *context, const struct operation *operation, int64_t resul
                       operation->length);
 }
 
+/* The operations go on as they do; what was counted is forgotten. */
+static void end_ramp(struct workload *workload, uint64_t now_ns)
+{
+    struct worker *worker = workload->worker;
+
+    workload->ramp_end_ns = 0;
+    workload->start_ns = now_ns;
+    job_stats_restart(worker->stats, now_ns);
+    getrusage(RUSAGE_THREAD, &worker->usage_before);
+    worker->start_ns = now_ns;
+}
+
 static void tick(void *context, uint64_t now_ns)
 {
     struct workload *workload = context;
     struct worker *worker = workload->worker;
 
+    if (workload->ramp_end_ns && now_ns >= workload->ramp_end_ns)
+        end_ramp(workload, now_ns);
     if (workload->deadline_ns && now_ns >= workload->deadline_ns)
         worker->stopping = true;
     if (worker_is_interrupted(worker))
         worker->stopping = true;
     worker_show(worker, DIRECTION_READ, DIRECTION_WRITE, now_ns);
+}
+
+/* --- paced jobs --- */
+
+static uint64_t paced_due(void *context, unsigned in_flight, uint64_t now_ns)
+{
+    struct workload *workload = context;
+
+    if (!workload->has_pending)
+        workload->has_pending = pattern_next(&workload->pattern, &workload->pending);
+    if (!workload->has_pending || workload->worker->stopping)
+        return 0;
+    return pace_due(&workload->pace, &workload->pending, in_flight, now_ns);
+}
+
+static bool paced_next(void *context, struct operation *operation)
+{
+    struct workload *workload = context;
+
+    operation->intended_ns = 0;
+    if (workload->worker->stopping)
+        return false;
+    if (sync_is_due(workload, operation))
+        return true;
+    if (!workload->has_pending)
+        return false;
+    workload->has_pending = false;
+    operation->intended_ns = pace_issue(&workload->pace, &workload->pending);
+    prepare(workload, operation, &workload->pending);
+    return true;
+}
+
+static void count_paced(struct workload *workload, const struct operation *operation)
+{
+    struct paced_stats *stats = &workload->worker->stats->paced[operation->direction];
+    uint64_t lat_ns = workload->now_ns - operation->intended_ns;
+
+    moments_add(&stats->lat, lat_ns, 1);
+    histogram_add(&stats->lat_histogram, lat_ns, 1);
+    stats->late += operation->prepared_ns > operation->intended_ns + NS_PER_MS;
+}
+
+static void paced_done(void *context, const struct operation *operation, int64_t result, int error)
+{
+    struct workload *workload = context;
+    uint64_t most_ns = workload->worker->job->options->max_latency_us * NS_PER_US;
+    uint64_t lat_ns = workload->now_ns - operation->prepared_ns;
+    char text[128];
+
+    if (operation->direction <= DIRECTION_WRITE && result >= 0) {
+        pace_complete(&workload->pace, operation->direction, (uint32_t)result);
+        if (operation->intended_ns)
+            count_paced(workload, operation);
+    }
+    if (most_ns && lat_ns > most_ns) {
+        snprintf(text, sizeof(text), "%llu us are more than max_latency=%llu us",
+                 (unsigned long long)(lat_ns / NS_PER_US),
+                 (unsigned long long)(most_ns / NS_PER_US));
+        worker_fail(workload->worker, ETIMEDOUT, "max_latency", operation->offset, text);
+    }
+    done(context, operation, result, error);
+}
+
+static void paced_tick(void *context, uint64_t now_ns)
+{
+    struct workload *workload = context;
+    struct message message = {0};
+
+    workload->now_ns = now_ns;
+    tick(context, now_ns);
+    if (!workload->worker->stopping && !pace_keeps_up(&workload->pace, now_ns, &message))
+        worker_fail(workload->worker, EIO, "rate", 0, message.text);
+}
+
+static void paced_pause(void *context, uint64_t until_ns)
+{
+    struct workload *workload = context;
+
+    if (workload->deadline_ns && workload->deadline_ns < until_ns)
+        until_ns = workload->deadline_ns;
+    if (workload->ramp_end_ns && workload->ramp_end_ns < until_ns)
+        until_ns = workload->ramp_end_ns;
+    worker_pause(workload->worker, until_ns);
+    paced_tick(context, clock_now_ns());
 }
 
 /* How many blocks this job's reads had to check: all that it was to move, if it only reads and is
@@ -171,35 +287,57 @@ static void workload_init(struct workload *workload, struct worker *worker)
     pattern_start(&workload->pattern, &job->pattern);
 }
 
+static void start_clock(struct workload *workload)
+{
+    struct worker *worker = workload->worker;
+    const struct job_options *options = worker->job->options;
+    uint64_t start_ns = clock_now_ns();
+
+    workload->start_ns = start_ns;
+    if (options->ramp_time_us)
+        workload->ramp_end_ns = start_ns + options->ramp_time_us * NS_PER_US;
+    if (options->runtime_us)
+        workload->deadline_ns =
+            start_ns + (options->ramp_time_us + options->runtime_us) * NS_PER_US;
+    for (unsigned i = DIRECTION_READ; i <= DIRECTION_WRITE; i++) {
+        worker->stats->directions[i].has_slat = worker->queue != NULL;
+        window_series_start(&worker->stats->directions[i].series, start_ns,
+                            measure_window_ns(options));
+    }
+    atomic_store_explicit(&worker->progress.start_ns, start_ns, memory_order_relaxed);
+    pace_start(&workload->pace, options, worker->job->seed, start_ns);
+}
+
+static void stop_clock(const struct workload *workload)
+{
+    struct job_stats *stats = workload->worker->stats;
+    uint64_t end_ns = clock_now_ns();
+
+    for (unsigned i = DIRECTION_READ; i <= DIRECTION_WRITE; i++) {
+        stats->directions[i].runtime_ns = end_ns - workload->start_ns;
+        window_series_end(&stats->directions[i].series, end_ns, &stats->directions[i].total);
+    }
+}
+
 void workload_run(struct worker *worker)
 {
-    struct job_stats *stats = worker->stats;
     struct workload workload;
-    const struct source source = {&workload, next, done, tick};
-    uint64_t start_ns;
-    uint64_t end_ns;
+    struct source source = {&workload, next, done, tick};
+    static const struct pacer pacer = {paced_due, paced_pause};
 
     workload_init(&workload, worker);
     fill_buffers(worker);
-    start_ns = clock_now_ns();
-    if (worker->job->options->runtime_us)
-        workload.deadline_ns = start_ns + worker->job->options->runtime_us * NS_PER_US;
-    for (unsigned i = DIRECTION_READ; i <= DIRECTION_WRITE; i++) {
-        stats->directions[i].has_slat = worker->queue != NULL;
-        window_series_start(&stats->directions[i].series, start_ns,
-                            measure_window_ns(worker->job->options));
+    if (pace_is_wanted(worker->job->options)) {
+        source = (struct source){&workload, paced_next, paced_done, paced_tick};
+        worker->issuer.pacer = &pacer;
     }
-    atomic_store_explicit(&worker->progress.start_ns, start_ns, memory_order_relaxed);
-
-    tick(&workload, start_ns);
+    start_clock(&workload);
+    source.tick(&workload, workload.start_ns);
     issuer_run(&worker->issuer, &source);
-
-    end_ns = clock_now_ns();
-    for (unsigned i = DIRECTION_READ; i <= DIRECTION_WRITE; i++) {
-        stats->directions[i].runtime_ns = end_ns - start_ns;
-        window_series_end(&stats->directions[i].series, end_ns, &stats->directions[i].total);
-    }
-    job_stats_disable(stats, measure_disabled(worker->job->options));
+    worker->issuer.pacer = NULL;
+    worker->issuer.due_ns = 0;
+    stop_clock(&workload);
+    job_stats_disable(worker->stats, measure_disabled(worker->job->options));
     if (workload.checks) {
         worker->workload_checked = worker->verify.states[BLOCK_GOOD];
         worker->verify.wanted += wanted_blocks(&workload);
