@@ -10,6 +10,9 @@
 #include "options.h"
 #include "parse_cmdline.h"
 
+/* Without what escapes add. */
+#define ROFF_COLUMNS 70
+
 /* A row of the table, from either of the two tables of options. */
 struct row {
     const char *name;
@@ -99,24 +102,40 @@ void help_print_markdown(FILE *out)
     free(rows);
 }
 
-/* Text of roff: no hyphens for minus signs, no backslashes, no control lines. */
+/* A letter of text: a hyphen is no minus sign, a backslash no escape. */
+static void print_roff_letter(FILE *out, char letter)
+{
+    static const char *const escapes[] = {"\\\\e", "--", "'(aq", "^(ha", "~(ti"};
+
+    for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++) {
+        if (letter == escapes[i][0]) {
+            fprintf(out, "\\%s", escapes[i] + 1);
+            return;
+        }
+    }
+    fputc(letter, out);
+}
+
+/* Text in lines of less than 80 letters, of which none is a control line. */
 static void print_roff(FILE *out, const char *text)
 {
-    if (*text == '.' || *text == '\'')
-        fputs("\\&", out);
-    for (; *text; text++) {
-        if (*text == '\\')
-            fputs("\\e", out);
-        else if (*text == '-')
-            fputs("\\-", out);
-        else if (*text == '\'')
-            fputs("\\(aq", out);
-        else if (*text == '^')
-            fputs("\\(ha", out);
-        else if (*text == '~')
-            fputs("\\(ti", out);
-        else
-            fputc(*text, out);
+    size_t column = 0;
+
+    while (*text) {
+        size_t word = strcspn(text + 1, " ") + 1;
+
+        if (column && column + word > ROFF_COLUMNS) {
+            fputc('\n', out);
+            column = 0;
+            text += *text == ' ';
+            continue;
+        }
+        if (column == 0 && (*text == '.' || *text == '\''))
+            fputs("\\&", out);
+        for (size_t i = 0; i < word; i++)
+            print_roff_letter(out, text[i]);
+        column += word;
+        text += word;
     }
 }
 
@@ -160,33 +179,37 @@ static void print_job_option(FILE *out, const struct option *option)
 
 static const char *const job_file_text[] = {
     ".SH JOB FILES",
-    "A job file has sections, each a job: a line with its name in brackets, then lines",
-    "\\fIkey\\fR=\\fIvalue\\fR. Options of the type flag may stand alone.",
+    "A job file has sections, each a job: a line with its name in brackets, then",
+    "lines \\fIkey\\fR=\\fIvalue\\fR. Options of the type flag may stand alone.",
     "Blanks at both ends mean nothing. A semicolon or a # anywhere cuts the line.",
-    "The order of the lines of a section means nothing, but that the last of two values counts.",
+    "The order of the lines of a section means nothing, but that the last of two",
+    "values counts.",
     ".PP",
-    "A section whose name begins with \\fBglobal\\fR is no job: it sets defaults for the sections",
-    "below it. Each job file begins with the defaults of the command line. The first job of every",
-    "file but the first waits for all before it.",
+    "A section whose name begins with \\fBglobal\\fR is no job: it sets defaults",
+    "for the sections below it. Each job file begins with the defaults of the",
+    "command line. The first job of every file but the first waits for all before",
+    "it.",
     ".PP",
-    "\\fBinclude\\fR \\fIFILE\\fR reads options, but no sections, from another file, by its name "
-    "as",
-    "it is or beside the including file.",
+    "\\fBinclude\\fR \\fIFILE\\fR reads options, but no sections, from another file,",
+    "by its name as it is or beside the including file.",
     ".PP",
     "\\fB${VAR}\\fR is the environment variable, nothing where it is not set.",
-    "\\fB$ncpus\\fR, \\fB$pagesize\\fR and \\fB$mb_memory\\fR are numbers of the machine.",
-    "A number that uses them may be a sum or product; elsewhere an expression stands in",
-    "parentheses: size=(2*$mb_memory*1m), runtime=(2*30s). Its fraction is cut.",
+    "\\fB$ncpus\\fR, \\fB$pagesize\\fR and \\fB$mb_memory\\fR are numbers of the",
+    "machine. A number that uses them may be a sum or product; elsewhere an",
+    "expression stands in parentheses: size=(2*$mb_memory*1m), runtime=(2*30s).",
+    "Its fraction is cut.",
     ".SH COMMAND LINE",
-    "Each job option is one of the command line, as \\-\\-key=value, \\-\\-key value, \\-key=value",
-    "or \\-key value; the beginning of a name does if no other name of fio begins so.",
-    "\\fB\\-\\-name\\fR starts a job; options before the first are defaults of all jobs, also of",
-    "those in job files. Jobs of the command line come before those of files.",
-    "A word that begins with \\-\\- is no value: it is taken for a forgotten one.",
+    "Each job option is one of the command line, as \\-\\-key=value, \\-\\-key",
+    "value, \\-key=value or \\-key value; the beginning of a name does if no",
+    "other name of fio begins so. \\fB\\-\\-name\\fR starts a job; options before",
+    "the first are defaults of all jobs, also of those in job files. Jobs of the",
+    "command line come before those of files. A word that begins with \\-\\- is",
+    "no value: it is taken for a forgotten one.",
     ".SH UNITS",
-    "Sizes: decimal or 0x, with fraction, then k, m, g, t or p, powers of 1024; kib, mib and so on",
-    "are powers of 1000, as in fio (kb_base=1000 turns it round). Times: us, ms, s, m, h, d, or",
-    "usec, msec, sec, min, hour, day. Other text behind a number is an error.",
+    "Sizes: decimal or 0x, with fraction, then k, m, g, t or p, powers of 1024;",
+    "kib, mib and so on are powers of 1000, as in fio (kb_base=1000 turns it",
+    "round). Times: us, ms, s, m, h, d, or usec, msec, sec, min, hour, day. Other",
+    "text behind a number is an error.",
     NULL,
 };
 
@@ -227,8 +250,9 @@ void help_print_manual(FILE *out)
           out);
     print_fio_options(out, true);
     fputs(".SH OTHER OPTIONS OF FIO\n"
-          "With the default that they have in fio they are accepted, since that is what is done\n"
-          "without them. With another value nothing is run; \\fB\\-\\-lenient\\fR skips them.\n",
+          "With the default that they have in fio they are accepted, since that is\n"
+          "what is done without them. With another value nothing is run;\n"
+          "\\fB\\-\\-lenient\\fR skips them.\n",
           out);
     print_fio_options(out, false);
     fputs(".SH EXIT STATUS\n.nf\n", out);
