@@ -81,7 +81,8 @@ for job in users/*.fio; do
     said=$("$aiofio" --parse-only "$job" 2>&1) || code=$?
     if [[ $code -ne 0 ]]; then
         reasons=$(grep -vE '^aiofio: (note: |nothing was run )' <<<"$said" || true)
-        if [[ $code -ne 1 || -z $reasons ]] || grep -v ' is not supported because ' <<<"$reasons"; then
+        if [[ $code -ne 1 || -z $reasons ]] ||
+            grep -v ' is not supported because ' <<<"$reasons"; then
             fail "$job gives $code:" "$said"
         fi
         "$aiofio" --parse-only --lenient "$job" 2>/dev/null || fail "$job is wrong with --lenient"
@@ -92,11 +93,37 @@ done
 lines=$(while read -r line; do
     read -ra words <<<"$line"
     code=0
-    said=$("$aiofio" --showcmd "${words[@]}" 2>&1) || code=$?
+    said=$("$aiofio" --showcmd "${words[@]}" 2>&1 </dev/null) || code=$?
     echo "$line"
     echo "    $code ${said//$'\n'/ | }"
 done <cmdline.txt)
 compare cmdline.expected "$lines"
+
+# A job file of - is standard input, with the defaults of the command line and a wall before it.
+code=0
+said=$(printf '[j]\nsize=1m\n' | "$aiofio" --showcmd good/syncs.fio - --bs=16k 2>&1) || code=$?
+if [[ $code -ne 0 || $said != *" --name=j --bs=16384 --size=1048576 --stonewall" ]]; then
+    fail "standard input gives $code: $said"
+fi
+code=0
+said=$("$aiofio" --parse-only good 2>&1) || code=$?
+if [[ $code -ne 1 || $said != *"good: cannot be read: Is a directory"* ]]; then
+    fail "a folder gives $code: $said"
+fi
+code=0
+said=$("$aiofio" --parse-only /dev/zero 2>&1) || code=$?
+if [[ $code -ne 1 || $said != *"this is no job file"* ]]; then
+    fail "a device gives $code: $said"
+fi
+
+# What the tool says about itself goes to standard output, and is no mistake.
+for words in --help -h --version -v --cmdhelp --cmdhelp=all --cmdhelp=bs --cmdhelp=blocksize \
+    --cmdhelp=thread --cmdhelp=zonemode --cmdhelp=man --cmdhelp=markdown --enghelp \
+    --enghelp=libaio --enghelp=libaio,bs; do
+    if ! said=$("$aiofio" "$words" 2>/dev/null) || [[ -z $said ]]; then
+        fail "$words says nothing"
+    fi
+done
 
 good=(good/*.fio)
 users=(users/*.fio)

@@ -406,7 +406,7 @@ const struct fio_command fio_commands[] = {
     {"merge-blktrace-only", false, false, "block traces are not merged"},
     {"minimal", false, false, "the terse format is not written"},
     {"remote-config", true, false, "there are no servers to work for it"},
-    {"server", true, false, "there is no server"},
+    {"server", false, false, "there is no server"},
     {"status-interval", true, false, "the report is written at the end"},
     {"terse-version", true, false, "the terse format is not written"},
     {"trigger", true, false, "the tool runs no commands"},

@@ -203,7 +203,7 @@ struct cmdline {
     struct message *message;
 };
 
-/* What a word on the command line names: one of the four. */
+/* What a word on the command line names: one of the four, or none. */
 struct named {
     const struct tool_option *tool;
     const struct option *option;
@@ -286,6 +286,7 @@ static int refuse_word(const char *word, struct message *message)
     return option_refuse_name(word, names, message);
 }
 
+/* Leaves *named empty where no name begins with the word. */
 static int find_option(const char *word, struct named *named, struct message *message)
 {
     struct search search = {.word = word};
@@ -300,7 +301,7 @@ static int find_option(const char *word, struct named *named, struct message *me
         return message_set(message, "--%s is ambiguous: --%s or --%s", word, search.first,
                            search.second);
     *named = search.named;
-    return search.first ? 0 : refuse_word(word, message);
+    return 0;
 }
 
 /* Takes the next word as a value. One that looks like an option is a forgotten value: fio would
@@ -395,12 +396,15 @@ static int parse_word(struct cmdline *line, const char *word)
         value++;
     if (named.tool)
         return set_tool_option(line, named.tool, value);
-    if (named.fio_command)
-        return meet_command(line, named.fio_command, value);
     if (named.fio_option)
         return set_job_option(line, named.fio_option->name, named.fio_option->type,
                               fio_option_stands_alone(named.fio_option), value);
-    return set_job_option(line, named.option->name, named.option->type, named.option->flag, value);
+    if (named.option)
+        return set_job_option(line, named.option->name, named.option->type, named.option->flag,
+                              value);
+    if (named.fio_command)
+        return meet_command(line, named.fio_command, value);
+    return refuse_word(name, line->message);
 }
 
 int parse_cmdline(int argc, char *const *argv, struct settings *settings, struct job_list *list,
