@@ -90,13 +90,23 @@ static ssize_t run_at(struct aio_file *file, uint8_t opcode, const void *memory,
 ssize_t aio_file_pread(struct aio_file *file, void *buffer, size_t length, off_t offset)
 {
     struct engine_io io = {.opcode = AIO_OP_READ, .buf = buffer, .len = length, .offset = offset};
+    unsigned growth;
+    ssize_t result;
 
     if (file == NULL)
         return -EINVAL;
+    growth = file_growth(file);
     if (!file->readable || !memory_fits(file, buffer) || !file_reads_plainly(file, offset, length))
         return run_at(file, AIO_OP_READ, buffer, length, offset);
     io.fd = file->fd;
-    return execute_plainly(file, &io);
+    result = execute_plainly(file, &io);
+    if (result > 0 && growth != file_growth(file)) {
+        off_t end = file_end_at_growth(file, growth);
+
+        if (result > end - offset)
+            result = end > offset ? (ssize_t)(end - offset) : 0;
+    }
+    return result;
 }
 
 ssize_t aio_file_pwrite(struct aio_file *file, const void *buffer, size_t length, off_t offset)

@@ -57,6 +57,7 @@ struct file_pass {
     uint8_t stage;      /* enum file_stage */
     uint8_t patience;   /* enum file_patience */
     uint32_t mode;      /* of an allocation */
+    unsigned growth;    /* of a read: inode.h */
 };
 
 /* All at the beginning. Field by field: it runs for every operation. */
@@ -95,6 +96,7 @@ enum file_step {
  */
 struct plain_file {
     int fd;
+    unsigned growth; /* inode.h */
     bool writes;
     /* What offsets and lengths, and addresses, have none of: what is not aligned, or too large. */
     uint64_t range_bits;
@@ -112,15 +114,17 @@ bool file_op_enter_plain(struct aio_file *file, int64_t offset, uint64_t length)
 /* Counts so many operations that are on the short way as in flight. */
 void file_op_begin_plain(struct aio_file *file, uint8_t opcode, unsigned count);
 
-/* Whether the results of such operations are what the kernel said, and there is no more to do. */
-bool file_op_ends_plain(const struct aio_file *file);
+/* The growth now: where it is that of plain_file still, the result of the operation is what the
+ * kernel said, and there is no more to do. */
+unsigned file_op_growth(const struct aio_file *file);
 
 /* A write of that range leaves the gate. */
 void file_op_leave_plain(struct aio_file *file, int64_t offset, uint64_t length);
 
 /* An operation leaves the short way: of its transfer there is the io. Fills the rest and the pass,
- * as they are of one that an engine has. */
-void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct file_pass *pass);
+ * as they are of one that an engine has. growth: that of its plain_file. */
+void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct file_pass *pass,
+                    unsigned growth);
 
 /* Checks an operation that is to be submitted, fills transfer and pass, counts it as in flight.
  * Returns 0, or a negated errno with nothing changed. No lock held. */

@@ -639,6 +639,7 @@ static int choose_road(struct aio_file *file, struct transfer *transfer, struct 
     *lanes = 0;
     *manner = GATE_SHARED;
     pass->cached = !file->direct;
+    pass->growth = file_growth(file);
     if (reading && transfer->total > 0 && clip_to_end(file, transfer, pass))
         return FILE_STEP_DONE;
     if (transfer->total == 0)
@@ -919,6 +920,7 @@ static int take_short_way(struct aio_file *file, struct transfer *transfer, stru
     if (transfer->io.rw_flags != 0)
         return 0;
     if (transfer->opcode == AIO_OP_READ || transfer->opcode == AIO_OP_READV) {
+        pass->growth = file_growth(file);
         if (!file_reads_plainly(file, transfer->offset, transfer->total))
             return 0;
         pass->stage = STAGE_INSIDE;
@@ -1050,6 +1052,13 @@ static bool lost_by_write(const struct aio_file *file, const struct transfer *tr
            transfer->io.fd == sync_fd && transfer->error == -EIO;
 }
 
+/* Of a read's bytes those before an end. */
+static void give_up_to(struct transfer *transfer, off_t end)
+{
+    if (transfer->result > 0 && transfer->result > end - transfer->offset)
+        transfer->result = end > transfer->offset ? end - transfer->offset : 0;
+}
+
 void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     off_t limit = atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed);
@@ -1063,10 +1072,12 @@ void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_p
             file_reached(file, transfer->offset + transfer->result);
         if (transfer->error != 0 && lost_by_write(file, transfer))
             sync_failed(file, transfer->error);
-    } else if (transfer_is_read(transfer) && limit >= 0 && transfer->result > 0 &&
-               transfer->result > limit - transfer->offset) {
+    } else if (transfer_is_read(transfer)) {
         /* What lies behind was only made ahead. */
-        transfer->result = limit > transfer->offset ? limit - transfer->offset : 0;
+        if (limit >= 0)
+            give_up_to(transfer, limit);
+        if (pass->growth != file_growth(file))
+            give_up_to(transfer, file_end_at_growth(file, pass->growth));
     }
     give_up(file, transfer, pass);
 }
@@ -1282,6 +1293,7 @@ bool file_op_is_plain(struct aio_file *file, uint8_t opcode, struct plain_file *
     if (plain->writes)
         grain = file->direct_alignment;
     plain->fd = file->fd;
+    plain->growth = file_growth(file); /* even, or they are not plain */
     plain->range_bits = (grain - 1) | too_large;
     plain->memory_bits = file->alignment.memory - 1;
     return (plain->writes ? writes_are_plain(file) : reads_are_plain(file)) && !file->check.on &&
@@ -1320,9 +1332,9 @@ void file_op_begin_plain(struct aio_file *file, uint8_t opcode, unsigned count)
               opcode == AIO_OP_WRITE ? STATS_DIRECT_WRITES : STATS_DIRECT_READS, count);
 }
 
-bool file_op_ends_plain(const struct aio_file *file)
+unsigned file_op_growth(const struct aio_file *file)
 {
-    return atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed) < 0;
+    return file_growth(file);
 }
 
 void file_op_leave_plain(struct aio_file *file, int64_t offset, uint64_t length)
@@ -1332,7 +1344,8 @@ void file_op_leave_plain(struct aio_file *file, int64_t offset, uint64_t length)
     file_leave_gate(file, &pass);
 }
 
-void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct file_pass *pass,
+                    unsigned growth)
 {
     const struct engine_io io = transfer->io;
 
@@ -1344,6 +1357,7 @@ void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct fil
         pass->gate.shared = gate_range(io.offset, io.len);
     pass->memory_fits = true;
     pass->stage = STAGE_INSIDE;
+    pass->growth = growth;
 }
 
 int file_op_begin(const struct aio_op *op, struct transfer *transfer, struct file_pass *pass)

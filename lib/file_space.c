@@ -173,6 +173,36 @@ void file_drain(struct aio_file *file)
     end_alone(file, &pass, &transfer);
 }
 
+static void begin_growth(struct aio_file *file, off_t end)
+{
+    struct inode *inode = file->inode;
+    unsigned growth = atomic_load_explicit(&inode->growth, memory_order_relaxed) + 1;
+
+    set_ends(file, end);
+    atomic_store_explicit(&inode->grown_from[growth / 2 % INODE_GROWTHS], end,
+                          memory_order_relaxed);
+    atomic_store_explicit(&inode->growth, growth, memory_order_release);
+}
+
+off_t file_end_at_growth(const struct aio_file *file, unsigned growth)
+{
+    const struct inode *inode = file->inode;
+    unsigned now = file_growth(file);
+    unsigned begun = (now + 1) / 2 - (growth + 1) / 2; /* since */
+    off_t end = INT64_MAX;
+
+    if (begun > INODE_GROWTHS)
+        begun = INODE_GROWTHS;
+    for (unsigned back = 0; back < begun; back++) {
+        unsigned place = ((now + 1) / 2 - 1 - back) % INODE_GROWTHS;
+        off_t from = atomic_load_explicit(&inode->grown_from[place], memory_order_relaxed);
+
+        if (from < end)
+            end = from;
+    }
+    return end;
+}
+
 int file_start_growing(struct aio_file *file)
 {
     struct file_pass pass;
@@ -182,7 +212,7 @@ int file_start_growing(struct aio_file *file)
     begin_alone(file, &pass, &transfer);
     end = end_on_disk(file);
     if (end >= 0 && atomic_fetch_add_explicit(&file->inode->growers, 1, memory_order_relaxed) == 0)
-        set_ends(file, end);
+        begin_growth(file, end);
     end_alone(file, &pass, &transfer);
     return end < 0 ? (int)end : 0;
 }
@@ -200,6 +230,7 @@ int file_stop_growing(struct aio_file *file)
         if (logical >= 0 &&
             logical < atomic_load_explicit(&file->inode->grown_end, memory_order_relaxed))
             error = cut(file, logical);
+        atomic_fetch_add_explicit(&file->inode->growth, 1, memory_order_release);
         set_ends(file, -1);
         atomic_store_explicit(&file->inode->known_end, 0, memory_order_relaxed);
     }

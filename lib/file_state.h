@@ -123,14 +123,22 @@ int file_page_cache_fd(struct aio_file *file);
 
 /* The short way of what fits a plain file. */
 
+/* inode.h: growth. To be taken before a read. */
+static inline unsigned file_growth(const struct aio_file *file)
+{
+    return atomic_load_explicit(&file->inode->growth, memory_order_acquire);
+}
+
+/* The end of what a read may give that began at another growth than now. */
+off_t file_end_at_growth(const struct aio_file *file, unsigned growth);
+
 /* Whether a range fits and the inode has nothing that comes in between. */
 static inline bool file_fits_plainly(const struct aio_file *file, int64_t offset, uint64_t length,
                                      uint32_t grain)
 {
     return file->plain && length - 1 < (uint64_t)SSIZE_MAX && offset >= 0 &&
            offset <= INT64_MAX - (int64_t)length &&
-           (((uint64_t)offset | length) & (grain - 1)) == 0 &&
-           atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed) < 0;
+           (((uint64_t)offset | length) & (grain - 1)) == 0 && file_growth(file) % 2 == 0;
 }
 
 static inline bool file_reads_plainly(const struct aio_file *file, int64_t offset, uint64_t length)

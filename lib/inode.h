@@ -18,6 +18,9 @@
 
 struct inode_descriptor;
 
+/* Beginnings of growing ahead that are remembered: more than a read lives to see. */
+#define INODE_GROWTHS 8u
+
 struct inode {
     /* Set when made, never changed. */
     bool device; /* a block device; then number is its device number */
@@ -64,6 +67,14 @@ struct inode {
     atomic_int_fast64_t
         grown_end;       /* where it ends on the disk then, as far as this process knows */
     atomic_uint growers; /* such handles; changed alone at the gate */
+
+    /* Odd while there are such handles: raised when the first comes, once the ends above are set,
+     * and when the last has gone, once the file is cut. A read that finds another number when it is
+     * done than when it began may have met bytes that were only made ahead; what it may give ends
+     * where the file ended when that began. Release, with the reader's acquire before its read: an
+     * odd number shows the ends. The read itself shows the number to whoever met the bytes. */
+    atomic_uint growth;
+    atomic_int_fast64_t grown_from[INODE_GROWTHS]; /* by beginning, the last ones */
 };
 
 /* Finds or makes the entry of a descriptor's file, and counts a handle. Returns 0 or -ENOMEM. */

@@ -29,12 +29,13 @@ struct plain_batch {
 
 /* Writes an operation into a slot, but for what reaper.c adds where it leaves the short way. */
 static inline void write_slot(struct request *request, const struct aio_op *op, uint8_t opcode,
-                              struct aio_file *file, int fd, uint64_t sequence, int64_t now_ns)
+                              struct aio_file *file, const struct plain_file *known,
+                              uint64_t sequence, int64_t now_ns)
 {
     struct engine_io *io = &request->transfer.io;
 
     io->opcode = opcode;
-    io->fd = fd;
+    io->fd = known->fd;
     io->rw_flags = 0;
     io->priority = 0;
     io->buf = op->buf;
@@ -45,6 +46,7 @@ static inline void write_slot(struct request *request, const struct aio_op *op, 
     request->published = true;
     request->waited = op->flags / AIO_OP_WAITED;
     request->file = file;
+    request->growth = known->growth;
     request->on_complete = op->on_complete;
     request->context = op->context;
     request->sequence = sequence;
@@ -78,7 +80,7 @@ static void write_run(const struct aio_queue *queue, struct plain_batch *batch,
         if (known.writes && !file_op_enter_plain(file, op->offset, op->len))
             break;
         request = *--slot;
-        write_slot(request, op, opcode, file, known.fd, ++sequence, now_ns);
+        write_slot(request, op, opcode, file, &known, ++sequence, now_ns);
         request_start_plain(request, before);
         batch->ios[index] = &request->transfer.io;
         waited += op->flags;

@@ -246,7 +246,7 @@ static void finish_link(struct aio_queue *queue, struct request *request)
 /* A plain request becomes one like all others. */
 static void leave_short_way(struct request *request)
 {
-    file_op_unfold(request->file, &request->transfer, &request->pass);
+    file_op_unfold(request->file, &request->transfer, &request->pass, request->growth);
     request->pass.job.run = queue_work;
     request->offset = request->transfer.offset;
     request->length = request->transfer.total;
@@ -269,6 +269,7 @@ struct looking {
     unsigned begun;   /* events in a row that have it in common */
 
     struct aio_file *file; /* of the last plain requests; NULL: they have to take the long way */
+    unsigned growth;       /* of that file, after the events came */
     unsigned left;         /* of these, those that are through with it */
 
     /* Room for results that who looks gets at once; NULL to NULL: there is none. */
@@ -394,7 +395,8 @@ static void change_file(const struct aio_queue *queue, struct aio_file *file,
                         struct looking *looking)
 {
     leave_file(looking);
-    looking->file = file_op_ends_plain(file) && !queue->times ? file : NULL;
+    looking->file = !queue->times ? file : NULL;
+    looking->growth = file_op_growth(file);
 }
 
 /* The short way out, of a plain transfer that is whole. Returns false where there is more to do. */
@@ -406,6 +408,8 @@ static inline bool take_plain_event(struct aio_queue *queue, struct request *req
         if (looking->file == NULL)
             return false;
     }
+    if (request->growth != looking->growth)
+        return false;
     TRACE4(done, queue, request->id, request->transfer.io.len, 0);
     if (request->transfer.io.opcode == AIO_OP_WRITE)
         file_op_leave_plain(request->file, request->transfer.io.offset, request->transfer.io.len);

@@ -83,6 +83,7 @@ struct request {
     uint64_t length;      /* bytes, likewise */
     struct request_link links[REQUEST_LINKS]; /* in the lists that hold it, and its notice */
     enum request_state state;
+    unsigned growth; /* of a plain one's file when it began (inode.h) */
 
     /* From here to pass all zero in a new request. */
     uint8_t notice;   /* enum request_notice */

@@ -79,6 +79,17 @@ static void bed_close(struct bed *bed)
     free(bed->memory);
 }
 
+/* Waits until the kernel is through with so many steps, the last of which is held. */
+static void await_steps(struct bed *bed, unsigned steps)
+{
+    struct aio_completion none;
+
+    do {
+        EXPECT(aio_queue_reap(bed->queue, &none, 0, 1, NULL), 0);
+        sleep_us(200);
+    } while (fault_steps(bed->rig.fault) < steps || fault_held(bed->rig.fault) == 0);
+}
+
 static void release_all(struct bed *bed)
 {
     fault_hold(bed->rig.fault, 0);
@@ -1617,6 +1628,88 @@ START_TEST(bytes_beyond_the_programs_end_are_not_given)
 }
 END_TEST
 
+/* The read of a file's last two pages and more has moved one of them when another handle begins to
+ * extend the file ahead; its second step meets what was only made ahead. */
+START_TEST(what_is_made_ahead_beside_a_read_is_not_given)
+{
+    const off_t end = FILE_BLOCKS * PAGE;
+    struct bed bed = bed_open(8, _i % 2 != 0 ? AIO_QUEUE_OWNED : 0);
+    struct aio_op read = op_read(bed.files[0], bed.memory, 8 * PAGE, end - 2 * PAGE);
+    char *page = pattern_alloc(PAGE, 0, 7);
+    unsigned steps = fault_steps(bed.rig.fault);
+    struct aio_completion completion;
+    struct aio_file *grower;
+
+    fault_add(bed.rig.fault,
+              (struct fault_rule){.kind = FAULT_SHORTEN, .opcodes = FAULT_READS, .value = PAGE});
+    fault_hold(bed.rig.fault, FAULT_READS);
+    submit_one(bed.queue, &read);
+    grower = open_there(names[0], O_RDWR, AIO_DIRECT_REQUIRED, 0, MIB);
+    EXPECT(aio_file_pwrite(grower, page, PAGE, end + 3 * PAGE), PAGE);
+    await_steps(&bed, steps + 1);
+    fault_release(bed.rig.fault, 1);
+    await_steps(&bed, steps + 2);
+    EXPECT(aio_file_pwrite(grower, page, PAGE, end), PAGE);
+    if (_i / 2 == 1)
+        close_file(grower);
+    release_all(&bed);
+    EXPECT(aio_queue_reap(bed.queue, &completion, 1, 1, NULL), 1);
+    REQUIRE_EQ(completion.result, 2 * PAGE);
+    pattern_check(bed.memory, 2 * PAGE, (uint64_t)(end - 2 * PAGE), 1);
+    if (_i / 2 != 1)
+        close_file(grower);
+    expect_idle(&bed);
+    bed_close(&bed);
+    free(page);
+}
+END_TEST
+
+struct blocking_read {
+    struct aio_file *file;
+    char *memory;
+    ssize_t result;
+};
+
+static void *blocking_read_main(void *argument)
+{
+    struct blocking_read *read = argument;
+
+    read->result = CALL(aio_file_pread(read->file, read->memory, 8 * PAGE, 0));
+    return NULL;
+}
+
+/* As before, but the read has not begun; the other handle goes and comes several times. */
+START_TEST(what_is_made_ahead_beside_a_blocking_read_is_not_given)
+{
+    struct bed bed = bed_open(8, 0);
+    struct blocking_read read = {.file = bed.rig.file, .memory = bed.memory};
+    char *pages = pattern_alloc(2 * PAGE, 0, 7);
+    struct aio_file *grower = NULL;
+    pthread_t thread;
+
+    EXPECT(aio_file_pwrite(bed.rig.file, pages, 2 * PAGE, 0), 2 * PAGE);
+    fault_stall(bed.rig.fault, FAULT_READS);
+    thread_begin(&thread, blocking_read_main, &read);
+    EVENTUALLY(fault_stalled(bed.rig.fault) == 1);
+    for (unsigned round = 0; round < 3; round++) {
+        if (grower != NULL)
+            close_file(grower);
+        grower = open_there("file", O_RDWR, AIO_DIRECT_REQUIRED, 0, MIB);
+        EXPECT(aio_file_pwrite(grower, pages, PAGE, (3 + round) * PAGE), PAGE);
+    }
+    if (_i == 1)
+        close_file(grower);
+    fault_stall(bed.rig.fault, 0);
+    thread_end(thread);
+    REQUIRE_EQ(read.result, 2 * PAGE);
+    pattern_check(bed.memory, 2 * PAGE, 0, 7);
+    if (_i == 0)
+        close_file(grower);
+    bed_close(&bed);
+    free(pages);
+}
+END_TEST
+
 /* Reads a file that another thread makes longer. */
 struct growth {
     struct aio_file *file;
@@ -1965,6 +2058,8 @@ static Suite *plain_suite(void)
         suite, "files", a_close_waits_for_reads_that_nobody_reaps, an_owner_closes_what_it_reads,
         another_closes_what_an_owner_reads, bytes_beyond_the_programs_end_are_not_given,
         a_file_that_grows_ahead_is_read_to_its_end, a_file_may_go_when_its_last_plain_read_is_done);
+    add_loop_test(suite, "files", what_is_made_ahead_beside_a_read_is_not_given, 4);
+    add_loop_test(suite, "files", what_is_made_ahead_beside_a_blocking_read_is_not_given, 2);
     add_loop_test(suite, "cancel", plain_reads_are_cancelled_as_others, kinds);
     add_loop_test(suite, "eventfd", an_eventfd_tells_of_plain_reads, kinds);
     add_loop_test(suite, "crowd", many_reap_and_each_result_comes_once, 4);

@@ -556,20 +556,22 @@ void file_op_leave_plain(struct aio_file *file, int64_t offset, uint64_t length)
     (void)length;
 }
 
-void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
+void file_op_unfold(struct aio_file *file, struct transfer *transfer, struct file_pass *pass,
+                    unsigned growth)
 {
     const struct engine_io io = transfer->io;
 
     (void)file;
+    (void)growth;
     *pass = (struct file_pass){.marked = true};
     transfer_init(transfer, io.opcode, io.fd, io.offset);
     transfer_set_buffer(transfer, io.buf, io.len);
 }
 
-bool file_op_ends_plain(const struct aio_file *file)
+unsigned file_op_growth(const struct aio_file *file)
 {
     (void)file;
-    return true;
+    return 0;
 }
 
 /* --- the engine ----------------------------------------------------------------------------- */
