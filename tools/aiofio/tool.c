@@ -194,8 +194,13 @@ static int check_and_run(const struct settings *settings, struct job_list *list,
     struct plan plan = {0};
     struct run run = {.plan = &plan, .ended_fd = -1};
     FILE *report = NULL;
-    int result = plan_build(&plan, list, &message);
+    int result = 0;
 
+    if (list->count == 0 && settings->section_count > 0)
+        result = message_set(&message, "--section=%s: no job file has a section of that name",
+                             settings->sections[0]);
+    else
+        result = plan_build(&plan, list, &message);
     if (!say_notes(settings, list, errors)) {
         plan_free(&plan);
         return EXIT_CODE_USAGE;
