@@ -62,7 +62,7 @@ check_name() {
 
 # Usage: first_words Reads a list of options, gives their names.
 first_words() {
-    sed -nE 's/^([a-z_0-9-]+) *:? .*/\1/p'
+    sed -nE 's/^ *([a-z_0-9-]+) *:? .*/\1/p'
 }
 
 while read -r name; do
@@ -81,4 +81,4 @@ while read -r name; do
 done < <(fio --help 2>/dev/null | sed -nE 's/^  --([a-z-]+).*/\1/p' | sort -u)
 
 echo "$count names of $(fio --version), $failures failures"
-[[ $failures -eq 0 && $count -gt 200 ]]
+[[ $failures -eq 0 && $count -gt 300 ]]
