@@ -380,9 +380,9 @@ const struct option option_table[] = {
            option_set_rw),
     LIST("bs", "blocksize", "sizes", bs_list, 512, 32 << 20, "4096",
          "bytes of each operation, by direction (read,write)"),
-    SETTER("size", NULL, "size", size, 1, 1ull << 62, NULL, NULL,
-           "bytes of the region, and to move in one pass, or percent of the file; default: the "
-           "existing file",
+    SETTER("size", NULL, "size", size, 0, 1ull << 62, NULL, NULL,
+           "bytes of the region, and to move in one pass, or percent of the file; 0 or unset: "
+           "the existing file",
            option_set_amount),
     AMOUNT("offset", "fileoffset", offset, "0",
            "where the region starts, also in percent of the file"),
@@ -555,7 +555,8 @@ bool option_is_numeric(const struct option *option)
     return false;
 }
 
-/* fio's default asks for what is done anyway. Numbers may be written in several ways. */
+/* fio's default asks for what is done anyway. Numbers may be written in several ways, 0 is another
+ * word for none, and a value for reads fills those for writes and trims. */
 static bool is_default(const struct fio_option *option, const char *value)
 {
     struct message ignored = {0};
@@ -565,6 +566,11 @@ static bool is_default(const struct fio_option *option, const char *value)
     if (!option->initial)
         return false;
     if (strcmp(option->initial, value) == 0)
+        return true;
+    if (strcmp(option->initial, "none") == 0 && strcmp(value, "0") == 0)
+        return true;
+    if (strncmp(option->initial, value, strlen(value)) == 0 &&
+        option->initial[strlen(value)] == ',')
         return true;
     return strcmp(option->type, "text") != 0 && units_size(value, &number, &ignored) == 0 &&
            units_size(option->initial, &usual, &ignored) == 0 && number == usual;
