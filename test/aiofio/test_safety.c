@@ -181,6 +181,8 @@ START_TEST(a_file_is_known_by_its_first_sector)
     run_result_free(&result);
     result = RUN("--name=j --filename=own --rw=write --offset=64k --size=64k", 0);
     run_result_free(&result);
+    load_bytes("own", &byte, 1, 100);
+    byte ^= 1;
     store_bytes("own", &byte, 1, 100);
     result = RUN("--name=j --filename=own --rw=write --offset=64k --size=64k", 1);
     run_result_free(&result);
