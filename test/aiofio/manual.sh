@@ -23,7 +23,7 @@ while read -r option; do
         echo "$option is not in the page"
         failures=$((failures + 1))
     fi
-done < <("$aiofio" --cmdhelp=markdown | tail -n +3 | cut -d '|' -f 2 | tr -d ' \140')
+done < <("$aiofio" --cmdhelp=markdown | grep '^| [^a-z][a-z-]' | cut -d '|' -f 2 | tr -d ' \140')
 
 # A date would make every build another one, so that there is none.
 if command -v mandoc >/dev/null; then

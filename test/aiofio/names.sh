@@ -30,7 +30,7 @@ while IFS='|' read -r _ name alias _ initial kind _; do
         class[$known]=${kind// /}
         default[$known]=${initial// /}
     done
-done < <("$aiofio" --cmdhelp=markdown | tail -n +3 | tr -d '\140')
+done < <("$aiofio" --cmdhelp=markdown | grep '^| [^a-z][a-z]' | tr -d '\140')
 
 # Usage: check_default <name> <default of fio>. Those that are supported may have another one, with
 # a reason; 0 or none is what fio does where it names no default.

@@ -179,6 +179,7 @@ static const char *const helps[][2] = {
     {"--cmdhelp=all", "numjobs"},
     {"--cmdhelp=man", ".TH AIOFIO 1"},
     {"--cmdhelp=markdown", "| `bs` | `blocksize` |"},
+    {"--cmdhelp=markdown", "| `--max-jobs` | ignored |"},
     {"--enghelp", "libaio"},
     {"--enghelp=io_uring", "struct aio_queue on io_uring"},
     {"--enghelp=libaio,iodepth", "operations in flight"},

@@ -71,7 +71,27 @@ static int compare_rows(const void *a, const void *b)
     return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
 }
 
-void help_print_markdown(FILE *out)
+static void print_tool_row(FILE *out, const char *option, const char *help)
+{
+    fprintf(out, "| `%s` | supported | ", option);
+    print_escaped(out, help, "|<>*_");
+    fputs(". |\n", out);
+}
+
+static void print_command_table(FILE *out)
+{
+    fputs("\n## Options of the command line\n\n"
+          "| option | class | what it does, or the reason |\n"
+          "|---|---|---|\n",
+          out);
+    cmdline_each_option(out, print_tool_row);
+    for (const struct fio_command *command = fio_commands; command->name; command++)
+        if (!cmdline_has_option(command->name))
+            fprintf(out, "| `--%s` | %s | %s. |\n", command->name,
+                    command->ignored ? "ignored" : "refused", command->reason);
+}
+
+static void print_option_table(FILE *out)
 {
     size_t room = 0;
     size_t count = 0;
@@ -100,6 +120,12 @@ void help_print_markdown(FILE *out)
     for (size_t i = 0; i < count; i++)
         print_markdown_row(out, &rows[i]);
     free(rows);
+}
+
+void help_print_markdown(FILE *out)
+{
+    print_option_table(out);
+    print_command_table(out);
 }
 
 /* A letter of text: a hyphen is no minus sign, a backslash no escape. */
@@ -234,6 +260,13 @@ static void print_fio_options(FILE *out, bool ignored)
     for (const struct fio_option *option = fio_options; option->name; option++)
         if (option->ignored == ignored && !option_find(option->name))
             print_tagged(out, option->name, option->reason);
+    for (const struct fio_command *command = fio_commands; command->name; command++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "--%s", command->name);
+        if (command->ignored == ignored && !cmdline_has_option(command->name))
+            print_tagged(out, name, command->reason);
+    }
 }
 
 void help_print_manual(FILE *out)

@@ -11,7 +11,8 @@
 /* aiofio.1, in the man macros of roff. */
 void help_print_manual(FILE *out);
 
-/* Every option that fio knows, and our own, in alphabetical order: a table of Markdown. */
+/* Every option that fio knows, and our own: a table of Markdown for those of jobs, in alphabetical
+ * order, and one for those of the command line. */
 void help_print_markdown(FILE *out);
 
 #endif

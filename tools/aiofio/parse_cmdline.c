@@ -444,6 +444,13 @@ void cmdline_each_option(FILE *out, void (*print)(FILE *out, const char *option,
     }
 }
 
+bool cmdline_has_option(const char *name)
+{
+    struct named named;
+
+    return find_exactly(name, &named) && named.tool;
+}
+
 void settings_free(struct settings *settings)
 {
     for (size_t i = 0; i < settings->section_count; i++)

@@ -9,6 +9,7 @@
 #ifndef AIOFIO_PARSE_CMDLINE_H
 #define AIOFIO_PARSE_CMDLINE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "job_list.h"
@@ -20,5 +21,8 @@ int parse_cmdline(int argc, char *const *argv, struct settings *settings, struct
 
 /* Prints the options of the tool itself, "--output=FILE" and what it does. */
 void cmdline_each_option(FILE *out, void (*print)(FILE *out, const char *option, const char *help));
+
+/* Whether the tool itself has an option of that name. */
+bool cmdline_has_option(const char *name);
 
 #endif
