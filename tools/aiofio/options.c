@@ -135,6 +135,15 @@ static const struct option_choice thinktime_choices[] = {
     {NULL, 0, false, NULL},
 };
 
+static const struct option_choice log_window_choices[] = {
+    {"avg", LOG_WINDOW_AVERAGE, false, "the average"},
+    {"max", LOG_WINDOW_MAX, false, "the largest"},
+    {"both", LOG_WINDOW_BOTH, false, "the average, and the largest in a column of its own"},
+    {"0", LOG_WINDOW_AVERAGE, false, "the same as avg"},
+    {"1", LOG_WINDOW_MAX, false, "the same as max"},
+    {NULL, 0, false, NULL},
+};
+
 static uint64_t *number_field(const struct option *option, struct job_options *job)
 {
     return (uint64_t *)(void *)((char *)job + option->field);
@@ -272,6 +281,18 @@ static int set_percentiles(const struct option *option, struct job_options *job,
     return set_text(option, job, value, message);
 }
 
+/* Alone, or with nothing after the equals sign, it stands for the name of the job. */
+static int set_log(const struct option *option, struct job_options *job, const char *value,
+                   struct message *message)
+{
+    char **field = text_field(option, job);
+
+    (void)message;
+    free(*field);
+    *field = must_copy(value);
+    return 0;
+}
+
 static int set_bool(const struct option *option, struct job_options *job, const char *value,
                     struct message *message)
 {
@@ -345,6 +366,10 @@ static int set_choice(const struct option *option, struct job_options *job, cons
     {                                                                                              \
         name, NULL, "time", FIELD(member), least, 100000 * HOUR_US, initial, NULL, false, help,    \
             set_milliseconds                                                                       \
+    }
+#define LOG(name, member, help)                                                                    \
+    {                                                                                              \
+        name, NULL, "text", FIELD(member), 0, 0, NULL, NULL, true, help, set_log                   \
     }
 #define BOOL(name, member, initial, help)                                                          \
     {                                                                                              \
@@ -492,6 +517,19 @@ const struct option option_table[] = {
     SETTER("max_latency", NULL, "time", max_latency_us, 0, HOUR_US, "0", NULL,
            "a slower operation ends the job with an error (microseconds without unit)",
            option_set_us),
+    LOG("write_bw_log", write_bw_log, "log bandwidth to <prefix>_bw.<job>.log"),
+    LOG("write_lat_log", write_lat_log, "log latencies to <prefix>_slat, _clat and _lat.<job>.log"),
+    LOG("write_iops_log", write_iops_log, "log operations to <prefix>_iops.<job>.log"),
+    LOG("write_hist_log", write_hist_log,
+        "log histograms of clat to <prefix>_clat_hist.<job>.log; needs log_hist_msec"),
+    MILLISECONDS("log_avg_msec", log_avg_us, 0, "0", "one row for each time; 0: each operation"),
+    MILLISECONDS("log_hist_msec", log_hist_us, 0, "0", "a histogram for each time; 0: none"),
+    NUMBER("log_hist_coarseness", NULL, "number", log_hist_coarseness, 0, 6, "0",
+           "halves the columns of histograms so many times"),
+    CHOICE("log_window_value", "log_max_value", log_window_value, "avg", log_window_choices,
+           "what a row says of its time"),
+    BOOL("log_offset", log_offset, "0", "log the offsets, too"),
+    BOOL("per_job_logs", per_job_logs, "1", "0: jobs of one prefix share a log, and append to it"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 
@@ -613,7 +651,7 @@ int option_set(struct job_options *job, const char *name, const char *value,
         return option_refuse_name(name, NULL, message);
     if (!value && !option->flag)
         return message_set(message, "%s needs a value (%s=%s)", name, name, option->type);
-    if (option->set(option, job, value ? value : "1", message))
+    if (option->set(option, job, value ? value : option->set == set_log ? "" : "1", message))
         return -1;
     given_set(&job->given, option->name, value);
     return 0;

@@ -49,6 +49,9 @@ enum thinktime_choice { THINKTIME_COMPLETE, THINKTIME_ISSUE };
 /* What the operations of a run at one random place do: see rw_sequencer. */
 enum sequencer_choice { SEQUENCER_SEQUENTIAL, SEQUENCER_IDENTICAL };
 
+/* What a row of a log says of a window of time. */
+enum log_window_choice { LOG_WINDOW_AVERAGE, LOG_WINDOW_MAX, LOG_WINDOW_BOTH };
+
 /* The options of one job. Every number is a uint64_t so that a table row can name its place. */
 struct job_options {
     char *name;
@@ -90,6 +93,16 @@ struct job_options {
     uint64_t gtod_reduce;
     uint64_t bwavgtime_us;
     uint64_t iopsavgtime_us;
+    char *write_bw_log; /* prefixes of files: NULL for no log, "" for the name of the job */
+    char *write_lat_log;
+    char *write_iops_log;
+    char *write_hist_log;
+    uint64_t log_avg_us; /* 0: every operation */
+    uint64_t log_hist_us;
+    uint64_t log_hist_coarseness;
+    uint64_t log_window_value;
+    uint64_t log_offset;
+    uint64_t per_job_logs;
     struct given_list given;
 
     /* What a job does, in detail. Lists are by direction: read, write, trim. */

@@ -332,9 +332,10 @@ static int set_job_option(struct cmdline *line, const char *name, const char *ty
     char place[128];
     int result;
 
-    if (!value && !flag) {
+    /* The prefix of a log may be left out, but what stands there is one, as for fio. */
+    if (!value && (!flag || strcmp(type, "text") == 0)) {
         value = next_value(line);
-        if (!value)
+        if (!value && !flag)
             return message_set(message, "--%s needs a value (--%s=%s)", name, name, type);
     }
     snprintf(place, sizeof(place), "--%s", name);

@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "job_log.h"
+#include "live.h"
+#include "log_files.h"
 
 /* Pauses are measured with the clock of everything else. */
 static void init_pauses(struct run *run)
@@ -62,6 +65,7 @@ int run_init(struct run *run, struct plan *plan, const struct run_hooks *hooks, 
         worker->run = run;
         worker->job = job;
         worker->stats = job_stats_new();
+        worker->log = log_files_begin(job->options);
         if (job->writes && job->verifies && job->options->do_verify)
             bytes *= 2;
         atomic_store_explicit(&worker->progress.letter, 'P', memory_order_relaxed);
@@ -72,8 +76,11 @@ int run_init(struct run *run, struct plan *plan, const struct run_hooks *hooks, 
 
 void run_free(struct run *run)
 {
-    for (unsigned i = 0; run->workers && i < run->plan->job_count; i++)
+    for (unsigned i = 0; run->workers && i < run->plan->job_count; i++) {
         job_stats_free(run->workers[i].stats);
+        job_log_free(run->workers[i].log);
+        free(run->workers[i].live);
+    }
     free(run->workers);
     if (run->ended_fd >= 0)
         close(run->ended_fd);
@@ -213,6 +220,8 @@ int runner_run(struct run *run, const struct run_hooks *hooks, struct progress *
 
     if (result)
         return result;
+    for (unsigned i = 0; i < run->plan->job_count && run->live; i++)
+        run->workers[i].live = must_alloc(1, sizeof(struct live_cell));
     for (unsigned group = 0; group < run->plan->group_count && result == 0; group++) {
         if (atomic_load_explicit(&run->stop_signal, memory_order_relaxed) != 0)
             break;

@@ -13,6 +13,7 @@
 #include "help.h"
 #include "journal.h"
 #include "layout.h"
+#include "log_files.h"
 #include "parse_cmdline.h"
 #include "report.h"
 #include "report_json.h"
@@ -112,6 +113,22 @@ static int print_reports(FILE *out, const struct run *run, const struct settings
     return fflush(out) || ferror(out) ? -1 : result;
 }
 
+/* Reports and logs. 0, or -1 when one could not be written, of which the user is told. */
+static int write_results(FILE *report, struct run *run, const struct settings *settings,
+                         const struct disk_stats *disks)
+{
+    struct message message = {0};
+    int result = print_reports(report, run, settings, disks);
+
+    if (result)
+        console_line(&run->console, "the report could not be written: %s", strerror(errno));
+    if (log_files_write(run, &message)) {
+        console_line(&run->console, "%s", message.text);
+        result = -1;
+    }
+    return result;
+}
+
 /* What is said before the jobs run: in the report, unless that is for programs alone. */
 static int prepare(struct run *run, const struct settings *settings, struct journal *journal,
                    FILE *report, struct message *message)
@@ -155,12 +172,10 @@ static int run_plan(struct run *run, const struct settings *settings, FILE *repo
         complain(run->console.stream, &message);
 
     disk_stats_stop(&disks);
-    result = print_reports(report, run, settings, &disks);
+    result = write_results(report, run, settings, &disks);
     disk_stats_free(&disks);
     layout_finish(run->plan);
     journal_end(&journal, run->plan);
-    if (result)
-        console_line(&run->console, "the report could not be written: %s", strerror(errno));
     if (result && verdict_exit_code(run) == EXIT_CODE_OK)
         return EXIT_CODE_IO;
     return verdict_exit_code(run);
@@ -201,6 +216,7 @@ static int check_and_run(const struct settings *settings, struct job_list *list,
                              settings->sections[0]);
     else
         result = plan_build(&plan, list, &message);
+    log_files_note(list);
     if (!say_notes(settings, list, errors)) {
         plan_free(&plan);
         return EXIT_CODE_USAGE;
@@ -213,6 +229,8 @@ static int check_and_run(const struct settings *settings, struct job_list *list,
     }
     if (result == 0)
         result = layout_check(&plan, &rules, &message);
+    if (result == 0)
+        result = log_files_check(&plan, settings->force, &message);
     if (result == 0)
         report = open_report(settings, out, &message);
     if (report && run_init(&run, &plan, hooks, errors, &message) == 0) {

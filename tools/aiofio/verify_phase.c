@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "clock.h"
+#include "observe.h"
 
 struct phase {
     struct worker *worker;
@@ -95,7 +96,7 @@ static void read_back(struct worker *worker, struct phase *phase, struct handle 
     stats->has_slat = worker->queue != NULL;
     window_series_start(&stats->series, start_ns, WINDOW_NS);
     worker->issuer.file = handle->file;
-    issuer_run(&worker->issuer, &source);
+    observe_run(worker, &source);
     worker->issuer.file = worker->handle.file;
     end_ns = clock_now_ns();
     stats->runtime_ns = end_ns - start_ns;

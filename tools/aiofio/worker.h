@@ -43,6 +43,7 @@ struct run {
     struct findings findings;
     _Atomic int stop_signal; /* 0: go on. Relaxed: only the number matters. */
     struct worker *workers;
+    bool live; /* the jobs show every completion: see live.h */
     pthread_mutex_t pause_lock;
     pthread_cond_t pause_end; /* signalled when pauses are to be cut short */
     int ended_fd;             /* an eventfd that every worker adds to when it ends */
@@ -60,7 +61,9 @@ struct worker {
     struct aio_queue *queue; /* NULL with blocking calls */
     struct message queue_log;
     struct issuer issuer;
-    bool stopping; /* issue nothing more: error, signal or end of time */
+    struct job_log *log;    /* NULL: none was asked for */
+    struct live_cell *live; /* NULL: nobody looks */
+    bool stopping;          /* issue nothing more: error, signal or end of time */
 
     struct job_stats *stats;
     struct verify_counts verify;

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "journal.h"
 #include "measure.h"
+#include "observe.h"
 #include "pace.h"
 #include "pattern.h"
 
@@ -333,7 +334,7 @@ void workload_run(struct worker *worker)
     }
     start_clock(&workload);
     source.tick(&workload, workload.start_ns);
-    issuer_run(&worker->issuer, &source);
+    observe_run(worker, &source);
     worker->issuer.pacer = NULL;
     worker->issuer.due_ns = 0;
     stop_clock(&workload);
