@@ -49,7 +49,8 @@ same_as_fio() {
     run ours "$aiofio" "$@"
     if command -v fio >/dev/null; then
         run theirs fio "$@"
-        diff <(columns theirs ours) <(columns ours theirs) || fail "columns or files differ with: $*"
+        diff <(columns theirs ours) <(columns ours theirs) ||
+            fail "columns or files differ with: $*"
     fi
 }
 
@@ -78,7 +79,8 @@ for kind, log in logs.items():
     assert {(row[3], row[5]) for row in log} == {(4096, 0)}, kind
     for number, way in enumerate(("read", "write")):
         assert sum(row[2] == number for row in log) == job[way]["total_ios"], (kind, way)
-for slat, clat, lat, bw, iops in zip(*(logs[kind] for kind in ("slat", "clat", "lat", "bw", "iops"))):
+kinds = "slat", "clat", "lat", "bw", "iops"
+for slat, clat, lat, bw, iops in zip(*(logs[kind] for kind in kinds)):
     assert slat[1] + clat[1] == lat[1] and iops[1] == 1
     assert abs(bw[1] - 4096 * 10**6 / clat[1]) <= 1
 for number, way in enumerate(("read", "write")):
@@ -142,7 +144,7 @@ for coarseness in 0 3 6; do
     check "
 for number, way in enumerate(('read', 'write')):
     log = [row for row in rows('a_clat_hist.1.log') if row[1] == number]
-    assert {row[2] for row in log} == {4096} and {len(row) for row in log} == {3 + (1856 >> $coarseness)}
+    assert {(row[2], len(row)) for row in log} == {(4096, 3 + (1856 >> $coarseness))}
     counts = [sum(row[3:]) for row in log]
     assert 0 not in counts and sum(counts) == root['jobs'][0][way]['total_ios']
     assert [row[0] for row in log] == sorted({row[0] for row in log})

@@ -8,6 +8,7 @@
 #include "fio_names.h"
 #include "help.h"
 #include "parse_job.h"
+#include "units.h"
 
 enum takes { TAKES_NOTHING, TAKES_VALUE, TAKES_PERHAPS };
 
@@ -36,6 +37,7 @@ static int set_output_format(struct settings *settings, const char *value, struc
         unsigned formats;
     } known[] = {
         {"normal", FORMAT_NORMAL},
+        {"terse", FORMAT_TERSE},
         {"json", FORMAT_JSON},
         {"json+", FORMAT_JSON | FORMAT_BINS},
     };
@@ -49,7 +51,8 @@ static int set_output_format(struct settings *settings, const char *value, struc
             if (strlen(known[i].name) == length && strncmp(known[i].name, at, length) == 0)
                 found = known[i].formats;
         if (!found)
-            return message_set(message, "--output-format=%s: '%.*s' is none of normal, json, json+",
+            return message_set(message,
+                               "--output-format=%s: '%.*s' is none of normal, terse, json, json+",
                                value, (int)length, at);
         settings->formats |= found;
         at += length;
@@ -69,6 +72,52 @@ static int set_eta(struct settings *settings, const char *value, struct message 
         }
     }
     return message_set(message, "--eta=%s: must be auto, always or never", value);
+}
+
+static int set_minimal(struct settings *settings, const char *value, struct message *message)
+{
+    (void)value;
+    (void)message;
+    settings->formats = FORMAT_TERSE;
+    return 0;
+}
+
+static int set_append_terse(struct settings *settings, const char *value, struct message *message)
+{
+    (void)value;
+    (void)message;
+    settings->formats |= FORMAT_TERSE | (settings->formats ? 0 : FORMAT_NORMAL);
+    return 0;
+}
+
+static int set_terse_version(struct settings *settings, const char *value, struct message *message)
+{
+    (void)settings;
+    if (strcmp(value, "3") == 0)
+        return 0;
+    return message_set(message,
+                       "--terse-version=%s: only 3, the default, is supported; for more "
+                       "figures take --output-format=json",
+                       value);
+}
+
+/* fio's least interval, too. */
+static int set_eta_interval(struct settings *settings, const char *value, struct message *message)
+{
+    if (units_time(value, 1000, &settings->interval_us, message))
+        return message_prefix(message, "--eta-interval");
+    if (settings->interval_us < 250000)
+        return message_set(message, "--eta-interval=%s: give at least 250 ms", value);
+    return 0;
+}
+
+static int set_live_json(struct settings *settings, const char *value, struct message *message)
+{
+    if (!*value)
+        return message_set(message, "--live-json needs a file name");
+    free(settings->live_json);
+    settings->live_json = must_copy(value);
+    return 0;
 }
 
 static int set_section(struct settings *settings, const char *value, struct message *message)
@@ -167,9 +216,16 @@ static int set_engine_help(struct settings *settings, const char *value, struct 
 
 static const struct tool_option tool_options[] = {
     {"output", TAKES_VALUE, "=FILE", "write the report to FILE", set_output},
-    {"output-format", TAKES_VALUE, "=LIST", "reports, parted by commas: normal, json, json+",
+    {"output-format", TAKES_VALUE, "=LIST", "reports, parted by commas: normal, terse, json, json+",
      set_output_format},
     {"eta", TAKES_VALUE, "=WHEN", "progress line: auto (on a terminal), always, never", set_eta},
+    {"minimal", TAKES_NOTHING, "", "the same as --output-format=terse", set_minimal},
+    {"append-terse", TAKES_NOTHING, "", "a terse report, too", set_append_terse},
+    {"terse-version", TAKES_VALUE, "=3", "version of the terse report", set_terse_version},
+    {"eta-interval", TAKES_VALUE, "=TIME", "of the progress line and of --live-json [500 ms]",
+     set_eta_interval},
+    {"live-json", TAKES_VALUE, "=FILE", "a line of JSON for each interval, into FILE",
+     set_live_json},
     {"section", TAKES_VALUE, "=NAME", "run only this job of the job files; may be repeated",
      set_section},
     {"readonly", TAKES_NOTHING, "", "refuse jobs that write", set_readonly},
@@ -458,6 +514,7 @@ void settings_free(struct settings *settings)
         free(settings->sections[i]);
     free(settings->sections);
     free(settings->output);
+    free(settings->live_json);
     free(settings->option_help);
     free(settings->engine_help);
     *settings = (struct settings){0};

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "progress.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
+#include "live_json.h"
+#include "report_entries.h"
 #include "units.h"
 #include "worker.h"
 
-#define INTERVAL_NS (500 * NS_PER_MS)
 #define LINE_SIZE 512
 
 /* A line under construction; what does not fit is cut off. */
@@ -33,17 +35,38 @@ __attribute__((format(printf, 2, 3))) static void add(struct line *line, const c
         line->length = LINE_SIZE - 1;
 }
 
-void progress_init(struct progress *progress, bool shown)
+void progress_start(struct progress *progress, const struct progress_need *need)
 {
-    *progress = (struct progress){.shown = shown, .start_ns = clock_now_ns()};
-    progress->last_ns = progress->start_ns;
+    *progress = (struct progress){
+        .shown = need->shown,
+        .live = need->live,
+        .interval_ns = need->interval_ns,
+        .last_ns = clock_now_ns(),
+    };
+    if (need->shown || need->live) {
+        progress->intervals = must_alloc(1, sizeof(*progress->intervals));
+        intervals_start(progress->intervals, progress->last_ns);
+    }
+}
+
+void progress_free(struct progress *progress)
+{
+    free(progress->intervals);
+    progress->intervals = NULL;
+}
+
+bool progress_looks(const struct progress *progress)
+{
+    return progress->intervals != NULL;
 }
 
 unsigned progress_timeout_ms(const struct progress *progress)
 {
     uint64_t passed_ns = clock_now_ns() - progress->last_ns;
 
-    return passed_ns >= INTERVAL_NS ? 1 : (unsigned)((INTERVAL_NS - passed_ns) / NS_PER_MS) + 1;
+    if (passed_ns >= progress->interval_ns)
+        return 1;
+    return (unsigned)((progress->interval_ns - passed_ns) / NS_PER_MS) + 1;
 }
 
 static char letter_of(const struct worker *worker)
@@ -95,37 +118,73 @@ static double job_fraction(const struct worker *worker, uint64_t now_ns)
     return fraction > 1 ? 1 : fraction;
 }
 
-static void add_rates(struct line *line, struct progress *progress, const struct run *run,
-                      double seconds)
+static void add_rates(struct line *line, const struct interval *interval)
 {
     static const char letters[DIRECTION_DATA_COUNT] = {'r', 'w', 'v'};
+    uint64_t lasted_ns = interval->end_ns - interval->start_ns;
     char rates[2][128] = {"", ""};
     char number[UNITS_TEXT];
 
     for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++) {
-        uint64_t operations = 0;
-        uint64_t bytes = 0;
+        const struct interval_part *part = &interval->parts[i];
         size_t used[2] = {strlen(rates[0]), strlen(rates[1])};
 
-        for (unsigned k = 0; k < run->plan->job_count; k++) {
-            const struct progress_cell *cell = &run->workers[k].progress;
-
-            operations += atomic_load_explicit(&cell->operations[i], memory_order_relaxed);
-            bytes += atomic_load_explicit(&cell->bytes[i], memory_order_relaxed);
-        }
-        if (operations > progress->operations[i]) {
-            snprintf(rates[0] + used[0], sizeof(rates[0]) - used[0], "%s%c=%s/s",
-                     used[0] ? "," : "", letters[i],
-                     units_print_binary(number, (double)(bytes - progress->bytes[i]) / seconds));
-            snprintf(rates[1] + used[1], sizeof(rates[1]) - used[1], "%s%c=%s", used[1] ? "," : "",
-                     letters[i],
-                     units_print_count(number,
-                                       (double)(operations - progress->operations[i]) / seconds));
-        }
-        progress->operations[i] = operations;
-        progress->bytes[i] = bytes;
+        if (part->operations == 0)
+            continue;
+        units_print_binary(number, report_rate_of((double)part->bytes, lasted_ns));
+        snprintf(rates[0] + used[0], sizeof(rates[0]) - used[0], "%s%c=%s/s", used[0] ? "," : "",
+                 letters[i], number);
+        units_print_count(number, report_rate_of((double)part->operations, lasted_ns));
+        snprintf(rates[1] + used[1], sizeof(rates[1]) - used[1], "%s%c=%s", used[1] ? "," : "",
+                 letters[i], number);
     }
     add(line, "[%s][%s IOPS]", rates[0][0] ? rates[0] : "0B/s", rates[1][0] ? rates[1] : "0");
+}
+
+static void add_latency(struct line *line, const char *name, uint64_t value_ns)
+{
+    if (value_ns < 10 * NS_PER_US)
+        add(line, "%s=%" PRIu64 "ns", name, value_ns);
+    else if (value_ns < 10 * NS_PER_MS)
+        add(line, "%s=%" PRIu64 "us", name, (uint64_t)(value_ns / NS_PER_US));
+    else
+        add(line, "%s=%" PRIu64 "ms", name, (uint64_t)(value_ns / NS_PER_MS));
+}
+
+/* Of all that completed in the interval, reads for verification included. */
+static void add_latencies(struct line *line, const struct interval *interval)
+{
+    struct histogram all = {{0}};
+
+    for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++)
+        histogram_merge(&all, &interval->parts[i].histogram);
+    if (histogram_total(&all) == 0)
+        return;
+    add_latency(line, "[p50", histogram_percentile(&all, 50));
+    add_latency(line, ",p99", histogram_percentile(&all, 99));
+    add_latency(line, ",max", histogram_percentile(&all, 100));
+    add(line, "]");
+}
+
+/* "[V 34% 0 bad]": how much of what was written has been read back. */
+static void add_verification(struct line *line, const struct progress *progress,
+                             const struct run *run)
+{
+    const struct interval_part *totals = progress->intervals->totals;
+    uint64_t bad = atomic_load_explicit(&run->findings.count, memory_order_relaxed);
+    double written = (double)totals[DIRECTION_WRITE].bytes;
+    double checked = (double)totals[DIRECTION_VERIFY].bytes;
+    bool verifies = false;
+
+    for (unsigned i = 0; i < run->plan->job_count; i++)
+        verifies = verifies || run->workers[i].job->verifies;
+    if (!verifies)
+        return;
+    if (checked > 0 && written > 0)
+        add(line, "[V %.0f%% %" PRIu64 " bad]", checked < written ? 100 * checked / written : 100,
+            bad);
+    else
+        add(line, "[V %" PRIu64 " bad]", bad);
 }
 
 static void add_eta(struct line *line, double fraction, double elapsed_s)
@@ -141,33 +200,63 @@ static void add_eta(struct line *line, double fraction, double elapsed_s)
         add(line, "[eta %02lum:%02lus]", seconds / 60, seconds % 60);
 }
 
-void progress_update(struct progress *progress, struct run *run)
+static unsigned count_running(const struct run *run)
 {
-    struct line line = {.length = 0};
-    uint64_t now_ns = clock_now_ns();
-    double fraction = 0;
     unsigned running = 0;
-    bool verifying = false;
 
-    if (!progress->shown || now_ns - progress->last_ns < INTERVAL_NS)
-        return;
     for (unsigned i = 0; i < run->plan->job_count; i++) {
         char letter = letter_of(&run->workers[i]);
 
         running += letter != 'P' && letter != '_';
-        verifying = verifying || run->workers[i].job->verifies;
-        fraction += job_fraction(&run->workers[i], now_ns);
     }
+    return running;
+}
+
+static void show_line(const struct progress *progress, struct run *run, uint64_t now_ns)
+{
+    struct line line = {.length = 0};
+    unsigned running = count_running(run);
+    double fraction = 0;
+
+    for (unsigned i = 0; i < run->plan->job_count; i++)
+        fraction += job_fraction(&run->workers[i], now_ns);
     fraction /= run->plan->job_count;
 
     add(&line, "Jobs: %u (f=%u): ", running, running);
     add_letters(&line, run);
     add(&line, "[%.1f%%]", 100 * fraction);
-    add_rates(&line, progress, run, (double)(now_ns - progress->last_ns) / 1e9);
-    if (verifying)
-        add(&line, "[%" PRIu64 " bad]",
-            atomic_load_explicit(&run->findings.count, memory_order_relaxed));
-    add_eta(&line, fraction, (double)(now_ns - progress->start_ns) / 1e9);
-    progress->last_ns = now_ns;
+    add_rates(&line, &progress->intervals->last);
+    add_latencies(&line, &progress->intervals->last);
+    add_verification(&line, progress, run);
+    add_eta(&line, fraction, (double)progress->intervals->last.end_ns / 1e9);
     console_progress(&run->console, line.text);
+}
+
+static void end_interval(struct progress *progress, struct run *run, uint64_t now_ns)
+{
+    uint64_t bad = atomic_load_explicit(&run->findings.count, memory_order_relaxed);
+
+    progress->last_ns = now_ns;
+    intervals_take(progress->intervals, run, now_ns);
+    if (progress->shown)
+        show_line(progress, run, now_ns);
+    if (progress->live && !progress->live_error &&
+        live_json_print(progress->live, progress->intervals, count_running(run), bad))
+        progress->live_error = errno ? errno : EIO;
+}
+
+void progress_update(struct progress *progress, struct run *run)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    if (progress->intervals && now_ns - progress->last_ns >= progress->interval_ns)
+        end_interval(progress, run, now_ns);
+}
+
+void progress_end(struct progress *progress, struct run *run)
+{
+    progress->shown = false;
+    console_progress(&run->console, "");
+    if (progress->intervals)
+        end_interval(progress, run, clock_now_ns());
 }

@@ -1,31 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * progress.h - the line that moves while jobs run, as fio prints it.
+ * progress.h - what is told while jobs run: the line that moves, as fio prints it, and live JSON.
  */
 #ifndef AIOFIO_PROGRESS_H
 #define AIOFIO_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
+#include "intervals.h"
 #include "stats.h"
 
 struct run;
 
+#define PROGRESS_INTERVAL_NS 500000000ull
+
 struct progress {
-    bool shown;
-    uint64_t start_ns;
-    uint64_t last_ns;                          /* of the last line */
-    uint64_t operations[DIRECTION_DATA_COUNT]; /* then */
-    uint64_t bytes[DIRECTION_DATA_COUNT];
+    bool shown;     /* the line */
+    FILE *live;     /* of --live-json, or NULL */
+    int live_error; /* errno of a line of it that could not be written */
+    uint64_t interval_ns;
+    uint64_t last_ns;            /* of the last interval's end */
+    struct intervals *intervals; /* NULL: nobody looks */
 };
 
-void progress_init(struct progress *progress, bool shown);
+/* What there is to be told, and how often. */
+struct progress_need {
+    bool shown;
+    FILE *live;
+    uint64_t interval_ns;
+};
+
+void progress_start(struct progress *progress, const struct progress_need *need);
+void progress_free(struct progress *progress);
+
+/* Whether the jobs must show every completion. */
+bool progress_looks(const struct progress *progress);
 
 /* How long until the next line is due. */
 unsigned progress_timeout_ms(const struct progress *progress);
 
-/* Prints the line if it is due. */
+/* Ends the interval if it is over, and tells of it. */
 void progress_update(struct progress *progress, struct run *run);
+
+/* Ends the last interval, and takes the line away. */
+void progress_end(struct progress *progress, struct run *run);
 
 #endif

@@ -220,7 +220,7 @@ int runner_run(struct run *run, const struct run_hooks *hooks, struct progress *
 
     if (result)
         return result;
-    for (unsigned i = 0; i < run->plan->job_count && run->live; i++)
+    for (unsigned i = 0; i < run->plan->job_count && progress_looks(progress); i++)
         run->workers[i].live = must_alloc(1, sizeof(struct live_cell));
     for (unsigned group = 0; group < run->plan->group_count && result == 0; group++) {
         if (atomic_load_explicit(&run->stop_signal, memory_order_relaxed) != 0)
@@ -229,7 +229,7 @@ int runner_run(struct run *run, const struct run_hooks *hooks, struct progress *
             hooks->before_group(hooks->context, run->plan, group);
         result = run_group(run, &listener, group, progress, message);
     }
-    console_progress(&run->console, "");
+    progress_end(progress, run);
     stop_listening(&listener);
     return result;
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum eta_mode { ETA_AUTO, ETA_ALWAYS, ETA_NEVER };
 
@@ -30,9 +31,11 @@ struct settings {
     char *output;      /* file of the report; NULL: standard output */
     unsigned formats;  /* enum format; 0: normal */
     enum eta_mode eta;
-    bool readonly; /* refuse everything that writes */
-    bool force;    /* may write into files that aiofio did not make */
-    bool lenient;  /* go on without options that fio has and this version does not */
+    uint64_t interval_us; /* of the progress line and of live JSON; 0: the default */
+    char *live_json;      /* file, or NULL */
+    bool readonly;        /* refuse everything that writes */
+    bool force;           /* may write into files that aiofio did not make */
+    bool lenient;         /* go on without options that fio has and this version does not */
     bool warnings_fatal;
     char **sections; /* NULL-terminated, or NULL */
     size_t section_count;

@@ -13,10 +13,12 @@
 #include "help.h"
 #include "journal.h"
 #include "layout.h"
+#include "live_json.h"
 #include "log_files.h"
 #include "parse_cmdline.h"
 #include "report.h"
 #include "report_json.h"
+#include "report_terse.h"
 #include "showcmd.h"
 #include "verdict.h"
 #include "verify_journal.h"
@@ -36,6 +38,8 @@ static bool is_report(FILE *file)
         if (!fgets(line, sizeof(line), file))
             return lines == 0;
         if (strncmp(line, REPORT_MARK, strlen(REPORT_MARK)) == 0 ||
+            strncmp(line, REPORT_MARK_TERSE, strlen(REPORT_MARK_TERSE)) == 0 ||
+            strncmp(line, LIVE_MARK, strlen(LIVE_MARK)) == 0 ||
             strncmp(line, REPORT_MARK_JSON, strlen(REPORT_MARK_JSON)) == 0)
             return true;
     }
@@ -61,23 +65,50 @@ static bool may_be_output(const char *path)
     return replaceable;
 }
 
-static FILE *open_report(const struct settings *settings, FILE *out, struct message *message)
+static FILE *open_output(const struct settings *settings, const char *option, const char *path,
+                         struct message *message)
 {
     FILE *file;
 
-    if (!settings->output)
-        return out;
-    if (!settings->force && !may_be_output(settings->output)) {
+    if (!settings->force && !may_be_output(path)) {
         message_set(message,
-                    "--output: '%s' is there and is no report of aiofio; nothing was touched. Name "
+                    "%s: '%s' is there and is no report of aiofio; nothing was touched. Name "
                     "another file, or allow it with --force",
-                    settings->output);
+                    option, path);
         return NULL;
     }
-    file = fopen(settings->output, "we");
+    file = fopen(path, "we");
     if (!file)
-        message_set(message, "--output: '%s': %s", settings->output, strerror(errno));
+        message_set(message, "%s: '%s': %s", option, path, strerror(errno));
     return file;
+}
+
+/* Where the run is told of. */
+struct outputs {
+    FILE *report;
+    FILE *live; /* NULL: none */
+};
+
+static int open_outputs(struct outputs *outputs, const struct settings *settings, FILE *out,
+                        struct message *message)
+{
+    *outputs = (struct outputs){.report = out};
+    if (settings->output)
+        outputs->report = open_output(settings, "--output", settings->output, message);
+    if (!outputs->report)
+        return -1;
+    if (settings->live_json)
+        outputs->live = open_output(settings, "--live-json", settings->live_json, message);
+    return settings->live_json && !outputs->live ? -1 : 0;
+}
+
+/* Closes one of them. 0, or -1 when what was written is not all there. */
+static int close_output(FILE *file, const char *option, const char *path, FILE *errors)
+{
+    if (!file || fclose(file) == 0)
+        return 0;
+    fprintf(errors, "aiofio: %s: '%s': %s\n", option, path, strerror(errno));
+    return -1;
 }
 
 /* The report for people is the one that is printed unless others are asked for. */
@@ -101,6 +132,8 @@ static int print_reports(FILE *out, const struct run *run, const struct settings
     int result = 0;
 
     report_entries_make(&entries, run);
+    if (settings->formats & FORMAT_TERSE)
+        report_terse_print(out, &entries, disks);
     if (settings->formats & FORMAT_JSON)
         result = report_json_print(out, run, &entries, disks, settings->formats & FORMAT_BINS);
     if (wants_words(settings)) {
@@ -151,14 +184,19 @@ static int prepare(struct run *run, const struct settings *settings, struct jour
 }
 
 /* Makes the files, runs the jobs and reports. */
-static int run_plan(struct run *run, const struct settings *settings, FILE *report,
+static int run_plan(struct run *run, const struct settings *settings, const struct outputs *outputs,
                     const struct run_hooks *hooks)
 {
+    const struct progress_need need = {
+        .shown = wants_progress(settings, run->console.stream),
+        .live = outputs->live,
+        .interval_ns = settings->interval_us ? settings->interval_us * 1000 : PROGRESS_INTERVAL_NS,
+    };
     struct message message = {0};
     struct journal journal = {0};
     struct progress progress;
     struct disk_stats disks;
-    int result = prepare(run, settings, &journal, report, &message);
+    int result = prepare(run, settings, &journal, outputs->report, &message);
 
     if (result != EXIT_CODE_OK) {
         complain(run->console.stream, &message);
@@ -167,12 +205,18 @@ static int run_plan(struct run *run, const struct settings *settings, FILE *repo
     }
     journal_note_files(run->plan);
     disk_stats_start(&disks, &run->plan->files);
-    progress_init(&progress, wants_progress(settings, run->console.stream));
+    progress_start(&progress, &need);
     if (runner_run(run, hooks, &progress, &message))
         complain(run->console.stream, &message);
 
     disk_stats_stop(&disks);
-    result = write_results(report, run, settings, &disks);
+    result = write_results(outputs->report, run, settings, &disks);
+    if (progress.live_error) {
+        console_line(&run->console, "--live-json: '%s': %s", settings->live_json,
+                     strerror(progress.live_error));
+        result = -1;
+    }
+    progress_free(&progress);
     disk_stats_free(&disks);
     layout_finish(run->plan);
     journal_end(&journal, run->plan);
@@ -208,7 +252,7 @@ static int check_and_run(const struct settings *settings, struct job_list *list,
     struct message message = {0};
     struct plan plan = {0};
     struct run run = {.plan = &plan, .ended_fd = -1};
-    FILE *report = NULL;
+    struct outputs outputs = {0};
     int result = 0;
 
     if (list->count == 0 && settings->section_count > 0)
@@ -232,17 +276,19 @@ static int check_and_run(const struct settings *settings, struct job_list *list,
     if (result == 0)
         result = log_files_check(&plan, settings->force, &message);
     if (result == 0)
-        report = open_report(settings, out, &message);
-    if (report && run_init(&run, &plan, hooks, errors, &message) == 0) {
-        result = run_plan(&run, settings, report, hooks);
+        result = open_outputs(&outputs, settings, out, &message);
+    if (result == 0 && run_init(&run, &plan, hooks, errors, &message) == 0) {
+        result = run_plan(&run, settings, &outputs, hooks);
         run_free(&run);
     } else {
         result = complain(errors, &message);
     }
-    if (report && report != out && fclose(report) != 0 && result == EXIT_CODE_OK) {
-        fprintf(errors, "aiofio: --output: '%s': %s\n", settings->output, strerror(errno));
+    if (outputs.report == out)
+        outputs.report = NULL;
+    if ((close_output(outputs.report, "--output", settings->output, errors) ||
+         close_output(outputs.live, "--live-json", settings->live_json, errors)) &&
+        result == EXIT_CODE_OK)
         result = EXIT_CODE_IO;
-    }
     plan_free(&plan);
     return result;
 }
