@@ -46,3 +46,22 @@ void intervals_take(struct intervals *intervals, const struct run *run, uint64_t
         *total = now;
     }
 }
+
+struct interval_point interval_summarise(const struct interval *interval)
+{
+    static const double percents[INTERVAL_LATENCIES] = {50, 99, 100};
+    struct interval_point point = {
+        .end_s = (double)interval->end_ns / 1e9,
+        .lasted_s = (double)(interval->end_ns - interval->start_ns) / 1e9,
+    };
+    struct histogram all = {{0}};
+
+    for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++) {
+        point.operations[i] = interval->parts[i].operations;
+        point.bytes[i] = interval->parts[i].bytes;
+        histogram_merge(&all, &interval->parts[i].histogram);
+    }
+    for (unsigned i = 0; i < INTERVAL_LATENCIES; i++)
+        point.latency_ns[i] = histogram_percentile(&all, percents[i]);
+    return point;
+}

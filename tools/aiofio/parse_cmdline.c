@@ -120,6 +120,15 @@ static int set_live_json(struct settings *settings, const char *value, struct me
     return 0;
 }
 
+static int set_page(struct settings *settings, const char *value, struct message *message)
+{
+    if (!*value)
+        return message_set(message, "--report needs a file name");
+    free(settings->page);
+    settings->page = must_copy(value);
+    return 0;
+}
+
 static int set_section(struct settings *settings, const char *value, struct message *message)
 {
     (void)message;
@@ -226,6 +235,7 @@ static const struct tool_option tool_options[] = {
      set_eta_interval},
     {"live-json", TAKES_VALUE, "=FILE", "a line of JSON for each interval, into FILE",
      set_live_json},
+    {"report", TAKES_VALUE, "=FILE.html", "a page with charts, too, into FILE.html", set_page},
     {"section", TAKES_VALUE, "=NAME", "run only this job of the job files; may be repeated",
      set_section},
     {"readonly", TAKES_NOTHING, "", "refuse jobs that write", set_readonly},
@@ -515,6 +525,7 @@ void settings_free(struct settings *settings)
     free(settings->sections);
     free(settings->output);
     free(settings->live_json);
+    free(settings->page);
     free(settings->option_help);
     free(settings->engine_help);
     *settings = (struct settings){0};

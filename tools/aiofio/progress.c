@@ -40,10 +40,11 @@ void progress_start(struct progress *progress, const struct progress_need *need)
     *progress = (struct progress){
         .shown = need->shown,
         .live = need->live,
+        .keeps = need->keeps,
         .interval_ns = need->interval_ns,
         .last_ns = clock_now_ns(),
     };
-    if (need->shown || need->live) {
+    if (need->shown || need->live || need->keeps) {
         progress->intervals = must_alloc(1, sizeof(*progress->intervals));
         intervals_start(progress->intervals, progress->last_ns);
     }
@@ -52,7 +53,9 @@ void progress_start(struct progress *progress, const struct progress_need *need)
 void progress_free(struct progress *progress)
 {
     free(progress->intervals);
+    free(progress->points);
     progress->intervals = NULL;
+    progress->points = NULL;
 }
 
 bool progress_looks(const struct progress *progress)
@@ -232,12 +235,45 @@ static void show_line(const struct progress *progress, struct run *run, uint64_t
     console_progress(&run->console, line.text);
 }
 
+/* A rate over what little is left at the end would be chance: it goes into the point before. */
+static void add_to_point(struct interval_point *point, const struct interval_point *rest)
+{
+    unsigned largest = INTERVAL_LATENCIES - 1;
+
+    point->end_s = rest->end_s;
+    point->lasted_s += rest->lasted_s;
+    for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++) {
+        point->operations[i] += rest->operations[i];
+        point->bytes[i] += rest->bytes[i];
+    }
+    if (rest->latency_ns[largest] > point->latency_ns[largest])
+        point->latency_ns[largest] = rest->latency_ns[largest];
+}
+
+static void keep_interval(struct progress *progress)
+{
+    struct interval_point point = interval_summarise(&progress->intervals->last);
+
+    if (progress->point_count && point.lasted_s < (double)progress->interval_ns / 1e10) {
+        add_to_point(&progress->points[progress->point_count - 1], &point);
+        return;
+    }
+    if (progress->point_count == progress->point_room) {
+        progress->point_room = progress->point_room ? 2 * progress->point_room : 64;
+        progress->points =
+            must_grow(progress->points, progress->point_room, sizeof(*progress->points));
+    }
+    progress->points[progress->point_count++] = point;
+}
+
 static void end_interval(struct progress *progress, struct run *run, uint64_t now_ns)
 {
     uint64_t bad = atomic_load_explicit(&run->findings.count, memory_order_relaxed);
 
     progress->last_ns = now_ns;
     intervals_take(progress->intervals, run, now_ns);
+    if (progress->keeps)
+        keep_interval(progress);
     if (progress->shown)
         show_line(progress, run, now_ns);
     if (progress->live && !progress->live_error &&

@@ -6,6 +6,7 @@
 #define AIOFIO_PROGRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -23,12 +24,17 @@ struct progress {
     uint64_t interval_ns;
     uint64_t last_ns;            /* of the last interval's end */
     struct intervals *intervals; /* NULL: nobody looks */
+    bool keeps;
+    struct interval_point *points; /* all intervals so far, if they are kept */
+    size_t point_count;
+    size_t point_room;
 };
 
 /* What there is to be told, and how often. */
 struct progress_need {
     bool shown;
     FILE *live;
+    bool keeps; /* the intervals are wanted when the run is over */
     uint64_t interval_ns;
 };
 

@@ -55,7 +55,7 @@ void report_percentiles(FILE *out, const char *label, const struct histogram *hi
                         const struct percentile_list *list)
 {
     const struct scale *scale;
-    uint64_t values[PERCENTILES_MAX];
+    uint64_t values[PERCENTILES_MAX] = {0};
     /* "nn", point and decimals; then "th=[%5.0f]," and the blank before: as many as fit a line. */
     int width = 3 + (int)list->decimals;
     unsigned row = (80 - 6) / ((unsigned)width + 12);

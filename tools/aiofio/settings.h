@@ -33,6 +33,7 @@ struct settings {
     enum eta_mode eta;
     uint64_t interval_us; /* of the progress line and of live JSON; 0: the default */
     char *live_json;      /* file, or NULL */
+    char *page;           /* of --report, or NULL */
     bool readonly;        /* refuse everything that writes */
     bool force;           /* may write into files that aiofio did not make */
     bool lenient;         /* go on without options that fio has and this version does not */

@@ -17,6 +17,7 @@
 #include "log_files.h"
 #include "parse_cmdline.h"
 #include "report.h"
+#include "report_html.h"
 #include "report_json.h"
 #include "report_terse.h"
 #include "showcmd.h"
@@ -39,6 +40,7 @@ static bool is_report(FILE *file)
             return lines == 0;
         if (strncmp(line, REPORT_MARK, strlen(REPORT_MARK)) == 0 ||
             strncmp(line, REPORT_MARK_TERSE, strlen(REPORT_MARK_TERSE)) == 0 ||
+            strncmp(line, REPORT_MARK_HTML, strlen(REPORT_MARK_HTML)) == 0 ||
             strncmp(line, LIVE_MARK, strlen(LIVE_MARK)) == 0 ||
             strncmp(line, REPORT_MARK_JSON, strlen(REPORT_MARK_JSON)) == 0)
             return true;
@@ -87,6 +89,7 @@ static FILE *open_output(const struct settings *settings, const char *option, co
 struct outputs {
     FILE *report;
     FILE *live; /* NULL: none */
+    FILE *page; /* of --report; NULL: none */
 };
 
 static int open_outputs(struct outputs *outputs, const struct settings *settings, FILE *out,
@@ -99,7 +102,11 @@ static int open_outputs(struct outputs *outputs, const struct settings *settings
         return -1;
     if (settings->live_json)
         outputs->live = open_output(settings, "--live-json", settings->live_json, message);
-    return settings->live_json && !outputs->live ? -1 : 0;
+    if (settings->live_json && !outputs->live)
+        return -1;
+    if (settings->page)
+        outputs->page = open_output(settings, "--report", settings->page, message);
+    return settings->page && !outputs->page ? -1 : 0;
 }
 
 /* Closes one of them. 0, or -1 when what was written is not all there. */
@@ -125,40 +132,53 @@ static bool wants_progress(const struct settings *settings, FILE *errors)
 }
 
 /* Prints what was asked for; the formats of programs first, as fio does. */
-static int print_reports(FILE *out, const struct run *run, const struct settings *settings,
-                         const struct disk_stats *disks)
+static int print_report(FILE *out, const struct run *run, const struct settings *settings,
+                        const struct report_entries *entries, const struct disk_stats *disks)
 {
-    struct report_entries entries;
     int result = 0;
 
-    report_entries_make(&entries, run);
     if (settings->formats & FORMAT_TERSE)
-        report_terse_print(out, &entries, disks);
+        report_terse_print(out, entries, disks);
     if (settings->formats & FORMAT_JSON)
-        result = report_json_print(out, run, &entries, disks, settings->formats & FORMAT_BINS);
+        result = report_json_print(out, run, entries, disks, settings->formats & FORMAT_BINS);
     if (wants_words(settings)) {
-        report_results(out, run, &entries);
+        report_results(out, run, entries);
         disk_stats_print(disks, out);
         verdict_print(out, run);
         verdict_print_proof(out, run);
     }
-    report_entries_free(&entries);
     return fflush(out) || ferror(out) ? -1 : result;
 }
 
+/* Says that a file could not be written; returns -1. */
+static int complain_output(struct run *run, const char *option, const char *path, int error)
+{
+    console_line(&run->console, "%s: '%s': %s", option, path, strerror(error));
+    return -1;
+}
+
 /* Reports and logs. 0, or -1 when one could not be written, of which the user is told. */
-static int write_results(FILE *report, struct run *run, const struct settings *settings,
-                         const struct disk_stats *disks)
+static int write_results(const struct outputs *outputs, struct run *run,
+                         const struct settings *settings, const struct disk_stats *disks,
+                         const struct progress *progress)
 {
     struct message message = {0};
-    int result = print_reports(report, run, settings, disks);
+    struct report_entries entries;
+    int result;
 
+    report_entries_make(&entries, run);
+    result = print_report(outputs->report, run, settings, &entries, disks);
     if (result)
         console_line(&run->console, "the report could not be written: %s", strerror(errno));
+    if (outputs->page && report_html_print(outputs->page, run, &entries, progress))
+        result = complain_output(run, "--report", settings->page, errno);
+    if (progress->live_error)
+        result = complain_output(run, "--live-json", settings->live_json, progress->live_error);
     if (log_files_write(run, &message)) {
         console_line(&run->console, "%s", message.text);
         result = -1;
     }
+    report_entries_free(&entries);
     return result;
 }
 
@@ -190,6 +210,7 @@ static int run_plan(struct run *run, const struct settings *settings, const stru
     const struct progress_need need = {
         .shown = wants_progress(settings, run->console.stream),
         .live = outputs->live,
+        .keeps = outputs->page != NULL,
         .interval_ns = settings->interval_us ? settings->interval_us * 1000 : PROGRESS_INTERVAL_NS,
     };
     struct message message = {0};
@@ -210,12 +231,7 @@ static int run_plan(struct run *run, const struct settings *settings, const stru
         complain(run->console.stream, &message);
 
     disk_stats_stop(&disks);
-    result = write_results(outputs->report, run, settings, &disks);
-    if (progress.live_error) {
-        console_line(&run->console, "--live-json: '%s': %s", settings->live_json,
-                     strerror(progress.live_error));
-        result = -1;
-    }
+    result = write_results(outputs, run, settings, &disks, &progress);
     progress_free(&progress);
     disk_stats_free(&disks);
     layout_finish(run->plan);
@@ -286,7 +302,8 @@ static int check_and_run(const struct settings *settings, struct job_list *list,
     if (outputs.report == out)
         outputs.report = NULL;
     if ((close_output(outputs.report, "--output", settings->output, errors) ||
-         close_output(outputs.live, "--live-json", settings->live_json, errors)) &&
+         close_output(outputs.live, "--live-json", settings->live_json, errors) ||
+         close_output(outputs.page, "--report", settings->page, errors)) &&
         result == EXIT_CODE_OK)
         result = EXIT_CODE_IO;
     plan_free(&plan);
