@@ -168,8 +168,10 @@ static void print_ticks(FILE *out, const struct chart *chart, const struct range
     double step = tick_step(range->high);
 
     if (range->logarithmic) {
-        for (double value = range->low; value <= range->high * 1.001; value *= 10)
-            print_tick(out, chart, range, vertical, value);
+        unsigned decades = (unsigned)lround(log10(range->high / range->low));
+
+        for (unsigned i = 0; i <= decades; i++)
+            print_tick(out, chart, range, vertical, range->low * pow(10, i));
         return;
     }
     for (unsigned i = 0; i * step <= range->high * 1.001; i++)
