@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "cpu_list.h"
 
 /* Jobs bounded by size or count, and the operations that fio counts for them. */
 struct total_case {
@@ -274,6 +275,159 @@ START_TEST(limits_that_are_missed_end_the_job)
 }
 END_TEST
 
+/* --- beside other jobs --- */
+
+/* Without the wait, the reader would meet blocks that nobody has written yet. */
+START_TEST(a_job_waits_for_another)
+{
+    struct run_result result =
+        RUN("--filename=f --size=1m --verify=crc32c --name=a --rw=write --startdelay=300ms "
+            "--numjobs=2 --name=b --rw=read --wait_for=a",
+            0);
+
+    REQUIRE_TEXT(result.out, "verify: 512 blocks, 512 checked, 0 bad");
+    REQUIRE_NO_TEXT(result.out, "unknown");
+    run_result_free(&result);
+    result = RUN("--size=64k --rw=write --name=a --wait_for=b --name=b", 1);
+    REQUIRE_TEXT(result.errors, "wait_for=b: there are 0 jobs of that name before it");
+    run_result_free(&result);
+}
+END_TEST
+
+START_TEST(one_job_ends_the_others)
+{
+    static const char *const choices[] = {"group", "stonewall", "all"};
+    uint64_t start_ns = clock_now_ns();
+    char text[512];
+    struct run_result result;
+
+    snprintf(text, sizeof(text),
+             "--size=64k --rw=write --time_based --name=a --exitall --exit_what=%s --runtime=200ms "
+             "--name=b --runtime=1000 --name=c --runtime=1000 --rate_iops=1 --name=d --stonewall "
+             "--runtime=200ms",
+             choices[_i]);
+    result = RUN(text, 0);
+    ck_assert_uint_lt(elapsed_ms(start_ns), 900000);
+    REQUIRE_TEXT(result.out, "c: (groupid=0, jobs=1): err= 0");
+    if (_i == 2)
+        REQUIRE_NO_TEXT(result.out, "d: (groupid");
+    else
+        REQUIRE_TEXT(result.out, "d: (groupid=1");
+    run_result_free(&result);
+}
+END_TEST
+
+START_TEST(a_new_group_is_reported_apart)
+{
+    struct run_result result =
+        RUN("--size=64k --rw=write --group_reporting --name=a --numjobs=2 --name=b --new_group", 0);
+
+    REQUIRE_TEXT(result.out, "a: (groupid=0, jobs=2)");
+    REQUIRE_TEXT(result.out, "b: (groupid=1, jobs=1)");
+    REQUIRE_TEXT(result.out, "Run status group 1");
+    run_result_free(&result);
+}
+END_TEST
+
+static const char *const wrong_cpus[] = {"x", "3-1", "99999", "0,", ""};
+
+START_TEST(clones_share_or_split_processors)
+{
+    struct message message;
+    cpu_set_t set;
+    cpu_set_t mine;
+
+    ck_assert_int_eq(cpu_list_parse("0,2-4", &set, &message), 0);
+    ck_assert_int_eq(CPU_COUNT(&set), 4);
+    ck_assert(CPU_ISSET(0, &set) && CPU_ISSET(2, &set) && CPU_ISSET(4, &set));
+    for (unsigned i = 0; i < COUNT(wrong_cpus); i++)
+        ck_assert_int_eq(cpu_list_parse(wrong_cpus[i], &set, &message), -1);
+
+    /* The processor that this test runs on is one that can be had. */
+    ck_assert_int_eq(sched_getaffinity(0, sizeof(mine), &mine), 0);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        char text[16];
+
+        if (!CPU_ISSET(cpu, &mine))
+            continue;
+        snprintf(text, sizeof(text), "%d", cpu);
+        ck_assert_int_eq(cpu_list_apply(text, _i, 3), 0);
+        ck_assert_int_eq(sched_getaffinity(0, sizeof(set), &set), 0);
+        ck_assert(CPU_COUNT(&set) == 1 && CPU_ISSET(cpu, &set));
+    }
+}
+END_TEST
+
+/* The flags of this process's descriptors of the file, all together. */
+static void collect_flags(void *context, struct target *target)
+{
+    int *flags = context;
+
+    for (int fd = 0; fd < 256; fd++) {
+        struct stat status;
+
+        if (fstat(fd, &status) == 0 && status.st_ino == target->inode &&
+            status.st_dev == target->device)
+            *flags |= fcntl(fd, F_GETFL);
+    }
+}
+
+START_TEST(sync_is_a_flag_of_the_file)
+{
+    static const char *const choices[] = {"none", "dsync", "sync", "1"};
+    static const int expected[] = {0, O_DSYNC, O_SYNC, O_SYNC};
+    int flags = 0;
+    struct run_hooks hooks = {.before_verify = collect_flags, .context = &flags};
+    char text[256];
+    struct run_result result;
+
+    snprintf(text, sizeof(text), "--name=j --rw=write --size=64k --verify=crc32c --sync=%s",
+             choices[_i]);
+    result = RUN_HOOKED(text, &hooks, 0);
+    ck_assert_int_eq(flags & O_SYNC, expected[_i]);
+    run_result_free(&result);
+}
+END_TEST
+
+/* --- making files --- */
+
+START_TEST(files_are_made_and_left)
+{
+    struct stat status;
+    struct run_result result = RUN("--name=j --filename=f --rw=read --size=1m --create_only=1", 0);
+
+    ck_assert_int_eq(stat("f", &status), 0);
+    ck_assert_int_eq(status.st_size, 1 << 20);
+    REQUIRE_TEXT(result.out, "issued rwts: total=0,0,0,0");
+    run_result_free(&result);
+    result = RUN("--name=j --filename=f --rw=read --allow_file_create=0", 0);
+    run_result_free(&result);
+    result = RUN("--name=j --filename=new --rw=write --size=64k --allow_file_create=0", 1);
+    REQUIRE_TEXT(result.errors, "allow_file_create=0");
+    ck_assert_int_ne(access("new", F_OK), 0);
+    run_result_free(&result);
+}
+END_TEST
+
+START_TEST(room_is_reserved_as_told)
+{
+    static const char *const choices[] = {"native", "posix", "keep", "none", "truncate"};
+    struct stat status;
+    char text[256];
+    struct run_result result;
+
+    snprintf(text, sizeof(text),
+             "--name=j --filename=f --rw=write --size=4m --create_only=1 --fallocate=%s",
+             choices[_i]);
+    result = RUN(text, 0);
+    ck_assert_int_eq(stat("f", &status), 0);
+    ck_assert_int_eq(status.st_size, 4 << 20);
+    if (_i >= 3)
+        ck_assert_int_lt(status.st_blocks * 512, 1 << 20);
+    run_result_free(&result);
+}
+END_TEST
+
 static void add_all(TCase *tests)
 {
     tcase_add_loop_test(tests, totals_are_those_of_fio, 0, COUNT(totals));
@@ -284,6 +438,13 @@ static void add_all(TCase *tests)
     tcase_add_loop_test(tests, a_paced_job_takes_its_time, 0, COUNT(paced));
     tcase_add_test(tests, what_goes_on_in_the_ramp_is_not_counted);
     tcase_add_test(tests, limits_that_are_missed_end_the_job);
+    tcase_add_test(tests, a_job_waits_for_another);
+    tcase_add_loop_test(tests, one_job_ends_the_others, 0, 3);
+    tcase_add_test(tests, a_new_group_is_reported_apart);
+    tcase_add_loop_test(tests, clones_share_or_split_processors, 0, 2);
+    tcase_add_loop_test(tests, sync_is_a_flag_of_the_file, 0, 4);
+    tcase_add_test(tests, files_are_made_and_left);
+    tcase_add_loop_test(tests, room_is_reserved_as_told, 0, 5);
     tcase_add_test(tests, sequences_repeat_unless_told_not_to);
 }
 

@@ -13,6 +13,13 @@ void handle_log(void *context, int level, const char *sentence)
         message_set(message, "%s", sentence);
 }
 
+int handle_sync_flags(const struct job_options *options)
+{
+    if (options->sync == SYNC_FILE)
+        return O_SYNC;
+    return options->sync == SYNC_DATA ? O_DSYNC : 0;
+}
+
 static int open_once(struct handle *handle, const struct target *target,
                      const struct handle_need *need, uint32_t alignment, struct message *message)
 {
@@ -25,8 +32,8 @@ static int open_once(struct handle *handle, const struct target *target,
     options.alignment = alignment;
     options.log = handle_log;
     options.log_context = &handle->log;
-    result =
-        aio_file_open(target->path, need->write ? O_RDWR : O_RDONLY, 0, &options, &handle->file);
+    result = aio_file_open(target->path, (need->write ? O_RDWR : O_RDONLY) | need->flags, 0,
+                           &options, &handle->file);
     if (result < 0) {
         message_set(message, "cannot open '%s': %s%s%s", target->path, strerror(-result),
                     handle->log.text[0] ? ": " : "", handle->log.text);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "options.h"
 #include "target.h"
 #include "text.h"
 
@@ -20,9 +21,13 @@ struct handle {
 
 struct handle_need {
     bool write;
+    int flags; /* O_SYNC or O_DSYNC */
     enum aio_direct direct;
     uint64_t grain; /* bytes: every offset and length is a multiple of it */
 };
+
+/* The open flags that sync= asks for. */
+int handle_sync_flags(const struct job_options *options);
 
 /* Opens the file that the plan looked at, and no other. A negated errno with a reason, or 0. */
 int handle_open(struct handle *handle, const struct target *target, const struct handle_need *need,

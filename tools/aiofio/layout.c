@@ -89,11 +89,25 @@ static int reserve(const struct maker *maker)
 {
     const struct target *target = maker->target;
     int fd = aio_file_fd(maker->file);
+    off_t from = (off_t)target->size;
+    off_t length = (off_t)(target->end - target->size);
+    int result = 0;
 
-    if (fallocate(fd, 0, (off_t)target->size, (off_t)(target->end - target->size)) == 0)
-        return 0;
-    if (errno != EOPNOTSUPP)
-        return -errno;
+    switch (target->fallocate) {
+    case FALLOCATE_NATIVE:
+        result = fallocate(fd, 0, from, length) == 0 ? 0 : -errno;
+        break;
+    case FALLOCATE_KEEP:
+        result = fallocate(fd, FALLOC_FL_KEEP_SIZE, from, length) == 0 ? 0 : -errno;
+        break;
+    case FALLOCATE_POSIX:
+        result = -posix_fallocate(fd, from, length);
+        break;
+    default:
+        break;
+    }
+    if (result < 0 && result != -EOPNOTSUPP)
+        return result;
     return aio_file_truncate(maker->file, (off_t)target->end);
 }
 
@@ -205,6 +219,7 @@ static int try_handles(const struct plan *plan, struct message *message)
         const struct plan_job *job = &plan->jobs[i];
         struct handle_need need = {
             .write = job->writes,
+            .flags = handle_sync_flags(job->options),
             .direct = job->options->direct ? AIO_DIRECT_REQUIRED : AIO_DIRECT_NEVER,
             .grain = plan_job_grain(job),
         };

@@ -68,6 +68,8 @@ static int attach_files(struct plan *plan, struct message *message)
         job->target = target;
         if (!target || set_region(job, message))
             return message_prefix(message, "job '%s'", options->name);
+        if (!target->is_written)
+            target->fallocate = options->fallocate;
         /* Nothing beyond offset + size is ever touched. */
         if (plan_job_end(job) > target->end)
             target->end = plan_job_end(job);
@@ -111,6 +113,9 @@ static int check_permission(const struct plan_job *job, const struct layout_rule
     if (rules->readonly && (job->writes || job->options->unlink))
         return message_set(message, "job '%s' would change '%s', and --readonly is given", name,
                            job->path);
+    if (!job->options->allow_file_create && !target->exists)
+        return message_set(message, "job '%s': '%s' is not there, and allow_file_create=0 is given",
+                           name, job->path);
     if (rules->readonly && !target->exists)
         return message_set(message, "job '%s' would make '%s', and --readonly is given", name,
                            job->path);
@@ -146,14 +151,18 @@ static int check_size(const struct plan *plan, const struct plan_job *job, struc
                        job->options->name, (ull)plan_job_end(job), job->path, (ull)target->size);
 }
 
-/* Whether a job of an earlier group writes all that the job reads. */
+/* Whether a job that ends before writes all that the job reads. */
 static bool is_covered(const struct plan *plan, const struct plan_job *job)
 {
     for (unsigned i = 0; i < plan->job_count; i++) {
         const struct plan_job *writer = &plan->jobs[i];
 
-        if (writer->target == job->target && writer->group < job->group && writer->writes &&
-            pattern_covers(&writer->pattern) && !writer->reads && writer->offset <= job->offset &&
+        if (writer->stage >= job->stage && writer->section != job->waits_for)
+            continue;
+        if (writer == job || writer->options->create_only)
+            continue;
+        if (writer->target == job->target && writer->writes && pattern_covers(&writer->pattern) &&
+            !writer->reads && writer->offset <= job->offset &&
             plan_job_end(writer) >= plan_job_end(job))
             return true;
     }
@@ -182,13 +191,13 @@ static uint64_t common_block(const struct plan *plan, const struct target *targe
 static int check_writers(const struct plan *plan, const struct target *target,
                          struct message *message)
 {
-    for (unsigned group = 0; group < plan->group_count; group++) {
+    for (unsigned stage = 0; stage < plan->stage_count; stage++) {
         uint64_t depth = 0;
 
         for (unsigned i = 0; i < plan->job_count; i++) {
             const struct plan_job *job = &plan->jobs[i];
 
-            if (job->target == target && job->group == group && job->writes)
+            if (job->target == target && job->stage == stage && job->writes)
                 depth += job->depth;
         }
         if (depth > EXPECT_INFLIGHT_MAX)

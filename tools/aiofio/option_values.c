@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "block_size.h"
+#include "cpu_list.h"
 #include "distribution.h"
 #include "units.h"
 
@@ -167,6 +168,24 @@ int option_set_distribution(const struct option *option, struct job_options *job
     return keep_text(option, job, value, result, message);
 }
 
+int option_set_cpus(const struct option *option, struct job_options *job, const char *value,
+                    struct message *message)
+{
+    cpu_set_t set;
+    int result = cpu_list_parse(value, &set, message);
+
+    return keep_text(option, job, value, result, message);
+}
+
+int option_set_inverse(const struct option *option, struct job_options *job, const char *value,
+                       struct message *message)
+{
+    if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+        return message_set(message, "%s=%s: must be 0 or 1", option->name, value);
+    *numbers_of(option, job) = value[0] == '0';
+    return 0;
+}
+
 static int set_time(const struct option *option, struct job_options *job, const char *value,
                     uint64_t unit_us, struct message *message)
 {
@@ -239,6 +258,8 @@ bool option_print_value(FILE *out, const struct option *option, const struct job
     bool is_rw = option->set == option_set_rw;
     bool same = memcmp(numbers, initial, (is_list ? OPTION_DIRECTIONS : 1) * sizeof(*numbers)) == 0;
 
+    if (option->set == option_set_inverse)
+        return true; /* the row that it is the inverse of prints it */
     if (!is_list && !is_rw && option->set != option_set_amount)
         return false;
     if (same && !(is_rw && (job->rw_run || job->rw_hole)))

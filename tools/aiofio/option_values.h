@@ -16,6 +16,13 @@
 int option_set_list(const struct option *option, struct job_options *job, const char *value,
                     struct message *message);
 
+int option_set_cpus(const struct option *option, struct job_options *job, const char *value,
+                    struct message *message);
+
+/* The opposite of a 0 or 1: buffered of direct. */
+int option_set_inverse(const struct option *option, struct job_options *job, const char *value,
+                       struct message *message);
+
 /* Bytes, or percent with OPTION_PERCENT set. */
 int option_set_amount(const struct option *option, struct job_options *job, const char *value,
                       struct message *message);

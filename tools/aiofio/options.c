@@ -144,6 +144,39 @@ static const struct option_choice log_window_choices[] = {
     {NULL, 0, false, NULL},
 };
 
+static const struct option_choice exit_choices[] = {
+    {"group", EXIT_WHAT_GROUP, false, "the jobs of the same group"},
+    {"stonewall", EXIT_WHAT_STAGE, false, "the jobs up to the next stonewall"},
+    {"all", EXIT_WHAT_ALL, false, "all jobs, those to come too"},
+    {NULL, 0, false, NULL},
+};
+
+static const struct option_choice cpus_choices[] = {
+    {"shared", CPUS_SHARED, false, "each clone on all of them"},
+    {"split", CPUS_SPLIT, false, "each clone on one, in turn"},
+    {NULL, 0, false, NULL},
+};
+
+static const struct option_choice sync_choices[] = {
+    {"none", SYNC_NONE, false, "writes complete when they are written"},
+    {"0", SYNC_NONE, false, "the same as none"},
+    {"sync", SYNC_FILE, false, "O_SYNC"},
+    {"1", SYNC_FILE, false, "the same as sync"},
+    {"dsync", SYNC_DATA, false, "O_DSYNC"},
+    {NULL, 0, false, NULL},
+};
+
+static const struct option_choice fallocate_choices[] = {
+    {"native", FALLOCATE_NATIVE, false, "fallocate(2); where there is none, only the size is set"},
+    {"none", FALLOCATE_NONE, false, "only the size is set"},
+    {"posix", FALLOCATE_POSIX, false, "posix_fallocate(3)"},
+    {"keep", FALLOCATE_KEEP, false, "fallocate(2) that keeps the size, which is then set"},
+    {"truncate", FALLOCATE_TRUNCATE, false, "the same as none"},
+    {"0", FALLOCATE_NONE, false, "the same as none"},
+    {"1", FALLOCATE_POSIX, false, "the same as posix"},
+    {NULL, 0, false, NULL},
+};
+
 static uint64_t *number_field(const struct option *option, struct job_options *job)
 {
     return (uint64_t *)(void *)((char *)job + option->field);
@@ -530,6 +563,23 @@ const struct option option_table[] = {
            "what a row says of its time"),
     BOOL("log_offset", log_offset, "0", "log the offsets, too"),
     BOOL("per_job_logs", per_job_logs, "1", "0: jobs of one prefix share a log, and append to it"),
+
+    TEXT("wait_for", wait_for, NULL, "start when all clones of that job have ended"),
+    FLAG("exitall", NULL, exitall, "end other jobs when this one ends"),
+    CHOICE("exit_what", NULL, exit_what, "group", exit_choices, "which jobs exitall ends"),
+    FLAG("new_group", NULL, new_group, "start a new group of the report"),
+    SETTER("cpus_allowed", NULL, "text", cpus_allowed, 0, 0, NULL, NULL,
+           "processors to run on: 0,2-4", option_set_cpus),
+    CHOICE("cpus_allowed_policy", NULL, cpus_allowed_policy, "shared", cpus_choices,
+           "how clones share them"),
+    SETTER("buffered", NULL, "0 or 1", direct, 0, 1, NULL, NULL, "the opposite of direct",
+           option_set_inverse),
+    CHOICE("sync", NULL, sync, "none", sync_choices, "when a write counts as done"),
+    BOOL("fsync_on_close", fsync_on_close, "0", "fsync before a written file is closed"),
+    BOOL("create_only", create_only, "0", "make the files and do nothing with them"),
+    BOOL("allow_file_create", allow_file_create, "1", "0: a file that is not there is an error"),
+    CHOICE("fallocate", NULL, fallocate, "native", fallocate_choices,
+           "how room is reserved in a file that is made or extended"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 

@@ -44,6 +44,18 @@ enum verify_choice { VERIFY_NONE, VERIFY_CRC32C };
 enum rate_process_choice { RATE_LINEAR, RATE_POISSON };
 enum thinktime_choice { THINKTIME_COMPLETE, THINKTIME_ISSUE };
 
+/* Which jobs exitall ends: those reported together, those of the same stage, or all. */
+enum exit_choice { EXIT_WHAT_GROUP, EXIT_WHAT_STAGE, EXIT_WHAT_ALL };
+enum cpus_choice { CPUS_SHARED, CPUS_SPLIT };
+enum sync_choice { SYNC_NONE, SYNC_FILE, SYNC_DATA };
+enum fallocate_choice {
+    FALLOCATE_NATIVE,
+    FALLOCATE_NONE,
+    FALLOCATE_POSIX,
+    FALLOCATE_KEEP,
+    FALLOCATE_TRUNCATE,
+};
+
 #define RANDSEED_INITIAL 137u
 
 /* What the operations of a run at one random place do: see rw_sequencer. */
@@ -143,6 +155,19 @@ struct job_options {
     char *startdelay;
     uint64_t ramp_time_us;
     uint64_t max_latency_us;
+
+    /* Beside which other jobs, and on what files. */
+    char *wait_for;
+    uint64_t exitall;
+    uint64_t exit_what;
+    uint64_t new_group;
+    char *cpus_allowed;
+    uint64_t cpus_allowed_policy;
+    uint64_t sync;
+    uint64_t fsync_on_close;
+    uint64_t create_only;
+    uint64_t allow_file_create;
+    uint64_t fallocate;
 };
 
 /* A word that an option accepts. */

@@ -199,14 +199,42 @@ static void set_depths(struct plan_job *job)
         job->low = depth;
 }
 
-static int add_clone(struct plan *plan, struct job_options *options, unsigned clone,
+/* Finds the job that wait_for= names, which has to come before; none is the section itself. */
+static int find_waited(const struct job_list *list, size_t section, size_t *waits_for,
+                       struct message *message)
+{
+    const char *name = list->jobs[section].wait_for;
+    unsigned found = 0;
+
+    *waits_for = section;
+    for (size_t i = 0; name && i < section; i++) {
+        if (strcmp(list->jobs[i].name, name) != 0)
+            continue;
+        *waits_for = i;
+        found++;
+    }
+    if (name && found != 1)
+        return message_set(message,
+                           "wait_for=%s: there are %u jobs of that name before it; one is "
+                           "needed",
+                           name, found);
+    return 0;
+}
+
+static int add_clone(struct plan *plan, const struct job_list *list, size_t section, unsigned clone,
                      struct message *message)
 {
+    struct job_options *options = &list->jobs[section];
+    size_t waits_for;
     struct plan_job *job;
     char *path = make_path(options, clone, message);
 
     if (!path)
         return -1;
+    if (find_waited(list, section, &waits_for, message)) {
+        free(path);
+        return -1;
+    }
     plan->jobs = must_grow(plan->jobs, plan->job_count + 1, sizeof(*plan->jobs));
     job = &plan->jobs[plan->job_count];
     *job = (struct plan_job){
@@ -214,12 +242,15 @@ static int add_clone(struct plan *plan, struct job_options *options, unsigned cl
         .number = plan->job_count++,
         .clone = clone,
         .group = plan->group_count - 1,
+        .stage = plan->stage_count - 1,
+        .section = section,
+        .waits_for = waits_for,
         .path = path,
         .seed = choose_seed(options, clone),
         .reads = does_read(options),
         .writes = does_write(options),
         .random = is_random(options),
-        .verifies = options->verify != VERIFY_NONE,
+        .verifies = options->verify != VERIFY_NONE && !options->create_only,
     };
     set_depths(job);
     if (set_pattern(job, message))
@@ -241,9 +272,11 @@ int plan_build(struct plan *plan, struct job_list *list, struct message *message
             return message_prefix(message, "job '%s'", options->name);
         note_oddities(list, options);
         if (i == 0 || options->stonewall)
+            plan->stage_count++;
+        if (i == 0 || options->stonewall || options->new_group)
             plan->group_count++;
         for (unsigned clone = 0; clone < options->numjobs; clone++)
-            if (add_clone(plan, options, clone, message))
+            if (add_clone(plan, list, i, clone, message))
                 return message_prefix(message, "job '%s'", options->name);
     }
     return 0;

@@ -15,9 +15,12 @@
 
 struct plan_job {
     const struct job_options *options;
-    unsigned number; /* over all jobs */
-    unsigned clone;  /* of its section */
-    unsigned group;  /* groups run one after the other */
+    unsigned number;  /* over all jobs */
+    unsigned clone;   /* of its section */
+    unsigned group;   /* of the report */
+    unsigned stage;   /* stages run one after the other */
+    size_t section;   /* which of the job list it is a clone of */
+    size_t waits_for; /* a section; itself: none */
     char *path;
     uint64_t seed; /* for this seed, name and clone alone */
     bool reads;
@@ -42,6 +45,7 @@ struct plan {
     struct plan_job *jobs;
     unsigned job_count;
     unsigned group_count;
+    unsigned stage_count;
     struct target_set files;
 };
 

@@ -89,8 +89,8 @@ void run_free(struct run *run)
     console_destroy(&run->console);
 }
 
-/* The last writer of a file verifies it: counts how many there are in this group. */
-static void count_writers(const struct run *run, unsigned group)
+/* The last writer of a file verifies it: counts how many there are in this stage. */
+static void count_writers(const struct run *run, unsigned stage)
 {
     const struct plan *plan = run->plan;
 
@@ -101,7 +101,7 @@ static void count_writers(const struct run *run, unsigned group)
     for (unsigned i = 0; i < plan->job_count; i++) {
         const struct plan_job *job = &plan->jobs[i];
 
-        if (job->group != group || !job->writes || !job->verifies)
+        if (job->stage != stage || !job->writes || !job->verifies)
             continue;
         atomic_fetch_add_explicit(&job->target->writers_left, 1, memory_order_relaxed);
         if (job->options->do_verify)
@@ -109,16 +109,16 @@ static void count_writers(const struct run *run, unsigned group)
     }
 }
 
-static int start_group(struct run *run, unsigned group, unsigned *started, struct message *message)
+static int start_stage(struct run *run, unsigned stage, unsigned *started, struct message *message)
 {
     int result = 0;
 
     *started = 0;
-    count_writers(run, group);
+    count_writers(run, stage);
     for (unsigned i = 0; i < run->plan->job_count && result == 0; i++) {
         struct worker *worker = &run->workers[i];
 
-        if (worker->job->group != group)
+        if (worker->job->stage != stage)
             continue;
         result = pthread_create(&worker->thread, NULL, worker_main, worker);
         if (result == 0)
@@ -175,8 +175,8 @@ static void take_signal(struct run *run, const struct listener *listener)
                  strsignal(number));
 }
 
-/* Waits until the workers of the group have ended, showing progress meanwhile. */
-static void watch_group(struct run *run, const struct listener *listener, unsigned started,
+/* Waits until the workers of the stage have ended, showing progress meanwhile. */
+static void watch_stage(struct run *run, const struct listener *listener, unsigned started,
                         struct progress *progress)
 {
     struct pollfd polled[] = {
@@ -196,15 +196,15 @@ static void watch_group(struct run *run, const struct listener *listener, unsign
     }
 }
 
-static int run_group(struct run *run, const struct listener *listener, unsigned group,
+static int run_stage(struct run *run, const struct listener *listener, unsigned stage,
                      struct progress *progress, struct message *message)
 {
     unsigned started;
-    int result = start_group(run, group, &started, message);
+    int result = start_stage(run, stage, &started, message);
 
-    watch_group(run, listener, started, progress);
+    watch_stage(run, listener, started, progress);
     for (unsigned i = 0; i < run->plan->job_count && started > 0; i++) {
-        if (run->workers[i].job->group != group)
+        if (run->workers[i].job->stage != stage)
             continue;
         pthread_join(run->workers[i].thread, NULL);
         started--;
@@ -222,12 +222,14 @@ int runner_run(struct run *run, const struct run_hooks *hooks, struct progress *
         return result;
     for (unsigned i = 0; i < run->plan->job_count && progress_looks(progress); i++)
         run->workers[i].live = must_alloc(1, sizeof(struct live_cell));
-    for (unsigned group = 0; group < run->plan->group_count && result == 0; group++) {
+    for (unsigned stage = 0; stage < run->plan->stage_count && result == 0; stage++) {
         if (atomic_load_explicit(&run->stop_signal, memory_order_relaxed) != 0)
             break;
+        if (atomic_load_explicit(&run->ends_all, memory_order_relaxed))
+            break;
         if (hooks && hooks->before_group)
-            hooks->before_group(hooks->context, run->plan, group);
-        result = run_group(run, &listener, group, progress, message);
+            hooks->before_group(hooks->context, run->plan, stage);
+        result = run_stage(run, &listener, stage, progress, message);
     }
     progress_end(progress, run);
     stop_listening(&listener);

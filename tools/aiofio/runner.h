@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * runner.h - the jobs of a plan, group after group, and the signals that end them.
+ * runner.h - the jobs of a plan, stage after stage, and the signals that end them.
  */
 #ifndef AIOFIO_RUNNER_H
 #define AIOFIO_RUNNER_H
@@ -11,7 +11,7 @@
 /* Where a test steps in; all may be NULL. */
 struct run_hooks {
     void (*before_verify)(void *context, struct target *target);
-    void (*before_group)(void *context, const struct plan *plan, unsigned group);
+    void (*before_group)(void *context, const struct plan *plan, unsigned stage);
     void *context;
 };
 
@@ -22,7 +22,7 @@ void run_free(struct run *run);
 
 /*
  * Runs everything. At the first SIGINT or SIGTERM nothing new is issued, what is in flight
- * completes, and later groups do not start; the second one ends the process at once.
+ * completes, and later stages do not start; the second one ends the process at once.
  * 0, or -1 with a reason when threads can't be made.
  */
 int runner_run(struct run *run, const struct run_hooks *hooks, struct progress *progress,

@@ -32,6 +32,7 @@ struct target {
     bool is_verified;   /* by a job of this run */
     bool needs_content; /* is read before a job of this run has written it */
     bool remove_at_end;
+    uint64_t fallocate; /* enum fallocate_choice, as its first job says */
 
     /* Verification; set up only if is_verified. */
     uint32_t stamp_length; /* bytes of a block as an earlier process wrote it; 0: unknown */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "cpu_list.h"
 #include "journal.h"
 #include "pace.h"
 #include "verify_phase.h"
@@ -67,6 +68,12 @@ bool worker_is_interrupted(const struct worker *worker)
     return atomic_load_explicit(&worker->run->stop_signal, memory_order_relaxed) != 0;
 }
 
+bool worker_is_to_end(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->told_to_end, memory_order_relaxed) ||
+           worker_is_interrupted(worker);
+}
+
 void worker_pause(struct worker *worker, uint64_t until_ns)
 {
     struct run *run = worker->run;
@@ -76,7 +83,7 @@ void worker_pause(struct worker *worker, uint64_t until_ns)
     };
 
     pthread_mutex_lock(&run->pause_lock);
-    while (!worker_is_interrupted(worker) &&
+    while (!worker_is_to_end(worker) &&
            pthread_cond_timedwait(&run->pause_end, &run->pause_lock, &until) == 0)
         ;
     pthread_mutex_unlock(&run->pause_lock);
@@ -132,6 +139,7 @@ static int open_file(struct worker *worker)
     const struct plan_job *job = worker->job;
     struct handle_need need = {
         .write = job->writes,
+        .flags = handle_sync_flags(job->options),
         .direct = job->options->direct ? AIO_DIRECT_REQUIRED : AIO_DIRECT_NEVER,
         .grain = plan_job_grain(job),
     };
@@ -183,6 +191,11 @@ static void close_all(struct worker *worker)
     struct aio_queue_stats stats = {.size = sizeof(stats)};
     int result = 0;
 
+    if (worker->handle.file && worker->job->options->fsync_on_close && worker->job->writes) {
+        result = aio_file_sync(worker->handle.file);
+        if (result < 0)
+            worker_fail(worker, -result, "fsync on close", 0, NULL);
+    }
     if (worker->handle.file)
         result = handle_close(&worker->handle);
     if (result < 0)
@@ -257,8 +270,71 @@ static void delay_start(struct worker *worker)
 
     if (delay_us)
         worker_pause(worker, clock_now_ns() + delay_us * NS_PER_US);
-    if (worker_is_interrupted(worker))
+    if (worker_is_to_end(worker))
         worker->stopping = true;
+}
+
+static bool has_ended(const struct run *run, size_t section)
+{
+    for (unsigned i = 0; i < run->plan->job_count; i++)
+        if (run->workers[i].job->section == section && !run->workers[i].ended)
+            return false;
+    return true;
+}
+
+/* wait_for= */
+static void wait_for_others(struct worker *worker)
+{
+    struct run *run = worker->run;
+    const struct plan_job *job = worker->job;
+
+    if (job->waits_for == job->section)
+        return;
+    pthread_mutex_lock(&run->pause_lock);
+    while (!worker_is_to_end(worker) && !has_ended(run, job->waits_for))
+        pthread_cond_wait(&run->pause_end, &run->pause_lock);
+    pthread_mutex_unlock(&run->pause_lock);
+}
+
+static bool is_ended_by(const struct plan_job *job, const struct plan_job *ender)
+{
+    switch (ender->options->exit_what) {
+    case EXIT_WHAT_GROUP:
+        return job->group == ender->group;
+    case EXIT_WHAT_STAGE:
+        return job->stage == ender->stage;
+    default:
+        return true;
+    }
+}
+
+/* Tells those that wait for this job, and those that it ends. */
+static void announce_end(struct worker *worker)
+{
+    struct run *run = worker->run;
+    const struct plan_job *job = worker->job;
+
+    pthread_mutex_lock(&run->pause_lock);
+    worker->ended = true;
+    for (unsigned i = 0; job->options->exitall && i < run->plan->job_count; i++)
+        if (is_ended_by(run->workers[i].job, job))
+            atomic_store_explicit(&run->workers[i].told_to_end, true, memory_order_relaxed);
+    if (job->options->exitall && job->options->exit_what == EXIT_WHAT_ALL)
+        atomic_store_explicit(&run->ends_all, true, memory_order_relaxed);
+    pthread_cond_broadcast(&run->pause_end);
+    pthread_mutex_unlock(&run->pause_lock);
+}
+
+static void choose_processors(struct worker *worker)
+{
+    const struct job_options *options = worker->job->options;
+    int result = 0;
+
+    if (options->cpus_allowed)
+        result = cpu_list_apply(options->cpus_allowed, options->cpus_allowed_policy == CPUS_SPLIT,
+                                worker->job->clone);
+    if (result < 0)
+        worker_fail(worker, -result, "cpus_allowed", 0, NULL);
 }
 
 void *worker_main(void *argument)
@@ -267,8 +343,12 @@ void *worker_main(void *argument)
     uint64_t one = 1;
 
     worker->thread_id = gettid();
+    choose_processors(worker);
+    wait_for_others(worker);
     delay_start(worker);
-    if (open_all(worker) == 0) {
+    if (worker->job->options->create_only) {
+        worker->stopping = true;
+    } else if (open_all(worker) == 0) {
         getrusage(RUSAGE_THREAD, &worker->usage_before);
         worker->start_ns = clock_now_ns();
         atomic_store_explicit(&worker->progress.letter, work_letter(worker->job),
@@ -282,6 +362,7 @@ void *worker_main(void *argument)
         verify_phase_run(worker);
     }
     close_all(worker);
+    announce_end(worker);
     atomic_store_explicit(&worker->progress.letter, '_', memory_order_relaxed);
     if (write(worker->run->ended_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
         return NULL; /* an eventfd takes 2^64 - 2 of them */

@@ -45,7 +45,8 @@ struct run {
     struct worker *workers;
     bool live; /* the jobs show every completion: see live.h */
     pthread_mutex_t pause_lock;
-    pthread_cond_t pause_end; /* signalled when pauses are to be cut short */
+    pthread_cond_t pause_end; /* signalled when pauses are to be cut short, and jobs end */
+    _Atomic bool ends_all;    /* exitall: what has not started does not. Relaxed, as above. */
     int ended_fd;             /* an eventfd that every worker adds to when it ends */
 
     /* For tests: called when all writes of a file are on the disk and none is read back yet. */
@@ -61,9 +62,11 @@ struct worker {
     struct aio_queue *queue; /* NULL with blocking calls */
     struct message queue_log;
     struct issuer issuer;
-    struct job_log *log;    /* NULL: none was asked for */
-    struct live_cell *live; /* NULL: nobody looks */
-    bool stopping;          /* issue nothing more: error, signal or end of time */
+    _Atomic bool told_to_end; /* by exitall of another job. Relaxed: nothing goes with it. */
+    bool ended;               /* with pause_lock */
+    struct job_log *log;      /* NULL: none was asked for */
+    struct live_cell *live;   /* NULL: nobody looks */
+    bool stopping;            /* issue nothing more: error, signal or end of time */
 
     struct job_stats *stats;
     struct verify_counts verify;
@@ -106,7 +109,10 @@ int worker_sync(struct worker *worker);
 
 bool worker_is_interrupted(const struct worker *worker);
 
-/* Sleeps until that time, or until the worker is interrupted. */
+/* Whether the workload is to end, as it does at the end of runtime: interrupted, or by exitall. */
+bool worker_is_to_end(const struct worker *worker);
+
+/* Sleeps until that time, or until the worker is to end. */
 void worker_pause(struct worker *worker, uint64_t until_ns);
 
 /* Makes the numbers visible to the progress line, and closes windows of time. */

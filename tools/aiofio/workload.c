@@ -146,7 +146,7 @@ static void tick(void *context, uint64_t now_ns)
         end_ramp(workload, now_ns);
     if (workload->deadline_ns && now_ns >= workload->deadline_ns)
         worker->stopping = true;
-    if (worker_is_interrupted(worker))
+    if (worker_is_to_end(worker))
         worker->stopping = true;
     worker_show(worker, DIRECTION_READ, DIRECTION_WRITE, now_ns);
 }
