@@ -115,7 +115,7 @@ static bool locate_block(struct pattern *pattern, struct place *place)
 
     if (pattern->issued == pattern->slots)
         return false;
-    place->write = draw_direction(pattern, &pattern->mix);
+    place->write = pattern->mixes ? draw_direction(pattern, &pattern->mix) : pattern->spec.writes;
     place->length = length;
     place->offset = permutation_at(&pattern->permutation, pattern->issued++) * length;
     return true;
@@ -293,6 +293,13 @@ static void start_loop(struct pattern *pattern)
 
     pattern->bytes_left = spec->amount ? spec->amount : pattern_pass_bytes(spec);
     pattern->operations_left = spec->operations ? spec->operations : UINT64_MAX;
+    if (!pattern->varies) {
+        /* One number to count down. The last operation of an amount is a whole one. */
+        uint64_t operations = (pattern->bytes_left + pattern->least - 1) / pattern->least;
+
+        if (operations < pattern->operations_left)
+            pattern->operations_left = operations;
+    }
     pattern->positions[0] = spec->hole < 0 ? UINT64_MAX : 0;
     pattern->positions[1] = pattern->positions[0];
     pattern->in_run = 0;
@@ -327,6 +334,8 @@ void pattern_start(struct pattern *pattern, const struct pattern_spec *spec)
     assert(spec->reads || spec->writes);
     pattern->least = least_size(spec);
     pattern->step = common_step(spec);
+    pattern->mixes = spec->reads && spec->writes;
+    pattern->varies = !has_one_size(spec);
     assert(pattern->least > 0 && spec->region >= pattern->least);
     random_stream_init(&pattern->mix, random_mix(~spec->seed));
     random_stream_init(&pattern->draw, random_mix(spec->seed ^ 0x5a5a5a5a));
@@ -339,27 +348,35 @@ void pattern_start(struct pattern *pattern, const struct pattern_spec *spec)
     start_loop(pattern);
 }
 
+/* The loop is over, or only a pass of it. False: that was the last one. */
+static bool start_next(struct pattern *pattern)
+{
+    bool within = pattern->bytes_left > 0 && pattern->operations_left > 0;
+
+    if (pattern->spec.loops && pattern->loops_done == pattern->spec.loops)
+        return false;
+    pattern->passes_done++;
+    if (within && pattern->spec.amount) {
+        /* The amount is more than a pass. */
+        start_pass(pattern);
+        return true;
+    }
+    pattern->loops_done++;
+    if (pattern->loops_done == pattern->spec.loops)
+        return false;
+    start_loop(pattern);
+    return true;
+}
+
 bool pattern_next(struct pattern *pattern, struct place *place)
 {
-    while (pattern->bytes_left == 0 || pattern->operations_left == 0 ||
-           !pattern->locate(pattern, place)) {
-        bool within = pattern->bytes_left > 0 && pattern->operations_left > 0;
-
-        if (pattern->spec.loops && pattern->loops_done == pattern->spec.loops)
+    while (pattern->operations_left == 0 || pattern->bytes_left == 0 ||
+           !pattern->locate(pattern, place))
+        if (!start_next(pattern))
             return false;
-        pattern->passes_done++;
-        if (within && pattern->spec.amount) {
-            /* The amount is more than a pass. */
-            start_pass(pattern);
-            continue;
-        }
-        pattern->loops_done++;
-        if (pattern->loops_done == pattern->spec.loops)
-            return false;
-        start_loop(pattern);
-    }
     pattern->operations_left--;
-    pattern->bytes_left -=
-        place->length < pattern->bytes_left ? place->length : pattern->bytes_left;
+    if (pattern->varies)
+        pattern->bytes_left -=
+            place->length < pattern->bytes_left ? place->length : pattern->bytes_left;
     return true;
 }

@@ -47,6 +47,8 @@ struct place {
 struct pattern {
     struct pattern_spec spec;
     bool (*locate)(struct pattern *pattern, struct place *place); /* false: the pass is over */
+    bool varies;                                                  /* sizes */
+    bool mixes;                                                   /* reads and writes */
     uint64_t loops_done;
     uint64_t passes_done;
     uint64_t bytes_left; /* of this loop */

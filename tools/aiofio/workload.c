@@ -125,6 +125,48 @@ static void done(void *context, const struct operation *operation, int64_t resul
                       operation->length);
 }
 
+/* --- plain jobs: all reads or all writes, nothing checked, nothing synced --- */
+
+static bool is_plain(const struct workload *workload)
+{
+    const struct plan_job *job = workload->worker->job;
+
+    return job->reads != job->writes && !workload->stamps && !workload->checks &&
+           !job->options->fsync && !job->options->fdatasync;
+}
+
+/* What is the same in every operation. */
+static void preset_operations(struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->issuer.depth; i++) {
+        struct operation *operation = &worker->issuer.operations[i];
+
+        operation->direction = worker->job->writes ? DIRECTION_WRITE : DIRECTION_READ;
+        operation->data = worker->job->writes ? operation->fill_buffer : operation->read_buffer;
+    }
+}
+
+static bool plain_next(void *context, struct operation *operation)
+{
+    struct workload *workload = context;
+    struct place place;
+
+    if (workload->worker->stopping || !pattern_next(&workload->pattern, &place))
+        return false;
+    operation->length = place.length;
+    operation->offset = workload->worker->job->offset + place.offset;
+    return true;
+}
+
+static void plain_done(void *context, const struct operation *operation, int64_t result, int error)
+{
+    const struct workload *workload = context;
+
+    worker_accept(workload->worker, operation, result, error);
+}
+
+/* --- all jobs --- */
+
 /* The operations go on as they do; what was counted is forgotten. */
 static void end_ramp(struct workload *workload, uint64_t now_ns)
 {
@@ -331,6 +373,9 @@ void workload_run(struct worker *worker)
     if (pace_is_wanted(worker->job->options)) {
         source = (struct source){&workload, paced_next, paced_done, paced_tick};
         worker->issuer.pacer = &pacer;
+    } else if (is_plain(&workload)) {
+        source = (struct source){&workload, plain_next, plain_done, tick};
+        preset_operations(worker);
     }
     start_clock(&workload);
     source.tick(&workload, workload.start_ns);
