@@ -428,6 +428,125 @@ START_TEST(room_is_reserved_as_told)
 }
 END_TEST
 
+/* --- several files --- */
+
+/* How many blocks of 4 KiB of a file were written: those that do not begin with zeros. */
+static unsigned written_blocks(const char *path)
+{
+    size_t size;
+    unsigned char *content = load_file(path, &size);
+    unsigned written = 0;
+
+    for (size_t at = 0; at + 4096 <= size; at += 4096)
+        written += *(uint32_t *)(void *)(content + at) != 0;
+    free(content);
+    return written;
+}
+
+/* What each of four files has when 12 of 64 operations are done. */
+struct service_case {
+    const char *type;
+    unsigned written[4];
+};
+
+static const struct service_case services[] = {
+    {"roundrobin", {3, 3, 3, 3}},
+    {"roundrobin:5", {5, 5, 2, 1}},
+    {"sequential", {12, 1, 1, 1}},
+};
+
+START_TEST(files_are_served_in_turn)
+{
+    const struct service_case *service = &services[_i];
+    char text[256];
+    struct run_result result;
+
+    snprintf(text, sizeof(text),
+             "--name=j --rw=write --size=256k --nrfiles=4 --number_ios=12 --file_service_type=%s",
+             service->type);
+    result = RUN(text, 0);
+    REQUIRE_TEXT(result.out, "issued rwts: total=0,12,0,0");
+    for (unsigned i = 0; i < 4; i++) {
+        snprintf(text, sizeof(text), "j.0.%u", i);
+        /* The label is in the first block of each. */
+        ck_assert_uint_eq(written_blocks(text), service->written[i]);
+    }
+    run_result_free(&result);
+}
+END_TEST
+
+static const char *const several[] = {
+    "--filename=a:b:c:d --rw=write",
+    "--filename=a:b:c:d --rw=randwrite --file_service_type=random --fsync=10 --end_fsync=1",
+    "--filename=a:b:c:d --rw=randwrite --ioengine=kaio --iodepth=8 --direct=%d",
+    "--nrfiles=4 --filename_format=f.$filenum --rw=write --filesize=64k",
+    "--filename=a:b:c:d --rw=write --rate_iops=1000",
+};
+
+START_TEST(all_files_are_written_whole)
+{
+    bool named = strstr(several[_i], "a:b") != NULL;
+    char text[256];
+    struct run_result result;
+
+    snprintf(text, sizeof(text), "--name=j --size=256k %s", several[_i]);
+    result = RUN(text, 0);
+    REQUIRE_TEXT(result.out, "issued rwts: total=0,64,0,");
+    for (unsigned i = 0; i < 4; i++) {
+        if (named)
+            snprintf(text, sizeof(text), "%c", 'a' + (int)i);
+        else
+            snprintf(text, sizeof(text), "f.%u", i);
+        ck_assert_uint_eq(written_blocks(text), 16);
+    }
+    run_result_free(&result);
+    if (!named)
+        return;
+    result = RUN("--name=r --filename=a:b:c:d --rw=randread", 0);
+    REQUIRE_TEXT(result.out, "issued rwts: total=64,0,0,0");
+    run_result_free(&result);
+}
+END_TEST
+
+START_TEST(clones_are_spread_over_directories)
+{
+    struct run_result result;
+
+    ck_assert_int_eq(mkdir("x:y", 0700), 0);
+    ck_assert_int_eq(mkdir("z", 0700), 0);
+    result = RUN("--name=j --rw=write --size=64k --directory=x\\:y:z --numjobs=3 --unlink=0", 0);
+    ck_assert_int_eq(access("x:y/j.0.0", F_OK), 0);
+    ck_assert_int_eq(access("z/j.1.0", F_OK), 0);
+    ck_assert_int_eq(access("x:y/j.2.0", F_OK), 0);
+    run_result_free(&result);
+    result = RUN("--name=j --rw=read --directory=x\\:y:z --numjobs=3 --unlink=1", 0);
+    ck_assert_int_ne(access("x:y/j.0.0", F_OK), 0);
+    ck_assert_int_ne(access("z/j.1.0", F_OK), 0);
+    run_result_free(&result);
+}
+END_TEST
+
+/* The rules for one file hold for each of several. */
+START_TEST(none_of_several_files_is_touched_against_the_rules)
+{
+    struct run_result result;
+
+    make_file("mine", 256 << 10, 'u');
+    result = RUN("--name=j --filename=new:mine --rw=write --size=256k", 1);
+    REQUIRE_TEXT(result.errors, "would write into 'mine'");
+    ck_assert_int_ne(access("new", F_OK), 0);
+    run_result_free(&result);
+    result = RUN("--name=j --filename=new:mine --rw=read --size=8m", 1);
+    REQUIRE_TEXT(result.errors, "'mine', which has 262144");
+    run_result_free(&result);
+    result = RUN("--size=256k --name=v --filename=a --rw=write --verify=crc32c --name=j "
+                 "--filename=a:b --rw=write",
+                 1);
+    REQUIRE_TEXT(result.errors, "is verified by another job");
+    run_result_free(&result);
+}
+END_TEST
+
 static void add_all(TCase *tests)
 {
     tcase_add_loop_test(tests, totals_are_those_of_fio, 0, COUNT(totals));
@@ -445,6 +564,10 @@ static void add_all(TCase *tests)
     tcase_add_loop_test(tests, sync_is_a_flag_of_the_file, 0, 4);
     tcase_add_test(tests, files_are_made_and_left);
     tcase_add_loop_test(tests, room_is_reserved_as_told, 0, 5);
+    tcase_add_loop_test(tests, files_are_served_in_turn, 0, COUNT(services));
+    tcase_add_loop_test(tests, all_files_are_written_whole, 0, COUNT(several));
+    tcase_add_test(tests, clones_are_spread_over_directories);
+    tcase_add_test(tests, none_of_several_files_is_touched_against_the_rules);
     tcase_add_test(tests, sequences_repeat_unless_told_not_to);
 }
 

@@ -94,7 +94,7 @@ static inline void finish(const struct issuer *issuer, const struct source *sour
 }
 
 /* Sets all that ever differs between operations; the rest was zeroed once. */
-static void make_op(const struct issuer *issuer, struct operation *operation, struct aio_op *op)
+static void make_op(struct operation *operation, struct aio_op *op)
 {
     bool is_sync = operation->direction == DIRECTION_SYNC;
 
@@ -102,7 +102,7 @@ static void make_op(const struct issuer *issuer, struct operation *operation, st
         op->opcode = operation->datasync ? AIO_OP_DATASYNC : AIO_OP_SYNC;
     else
         op->opcode = operation->direction == DIRECTION_WRITE ? AIO_OP_WRITE : AIO_OP_READ;
-    op->file = issuer->file;
+    op->file = operation->file;
     op->buf = is_sync ? NULL : operation->data;
     op->len = operation->length;
     op->offset = (int64_t)operation->offset;
@@ -178,7 +178,7 @@ static bool fill(struct issuer *issuer, const struct source *source, uint64_t *n
             issuer->idle_count--;
             operation->prepared_ns = *now_ns;
             issuer->batch[count] = operation;
-            make_op(issuer, operation, &issuer->ops[count++]);
+            make_op(operation, &issuer->ops[count++]);
         }
         if (count > 0)
             *now_ns = submit_batch(issuer, source, count, *now_ns);
@@ -239,16 +239,17 @@ static void run_queue(struct issuer *issuer, const struct source *source)
     }
 }
 
-static ssize_t execute(const struct issuer *issuer, const struct operation *operation)
+static ssize_t execute(const struct operation *operation)
 {
     switch (operation->direction) {
     case DIRECTION_WRITE:
-        return aio_file_pwrite(issuer->file, operation->data, operation->length,
+        return aio_file_pwrite(operation->file, operation->data, operation->length,
                                (off_t)operation->offset);
     case DIRECTION_SYNC:
-        return operation->datasync ? aio_file_datasync(issuer->file) : aio_file_sync(issuer->file);
+        return operation->datasync ? aio_file_datasync(operation->file)
+                                   : aio_file_sync(operation->file);
     default:
-        return aio_file_pread(issuer->file, operation->data, operation->length,
+        return aio_file_pread(operation->file, operation->data, operation->length,
                               (off_t)operation->offset);
     }
 }
@@ -277,7 +278,7 @@ static void run_blocking(struct issuer *issuer, const struct source *source)
         job_stats_submit(issuer->stats, 1);
         operation->prepared_ns = clock_now_ns();
         operation->submitted_ns = operation->prepared_ns;
-        result = execute(issuer, operation);
+        result = execute(operation);
         now_ns = clock_now_ns();
         source->tick(source->context, now_ns);
         job_stats_complete(issuer->stats, 1);
@@ -288,6 +289,8 @@ static void run_blocking(struct issuer *issuer, const struct source *source)
 
 void issuer_run(struct issuer *issuer, const struct source *source)
 {
+    for (unsigned i = 0; i < issuer->depth; i++)
+        issuer->operations[i].file = issuer->file;
     if (issuer->queue)
         run_queue(issuer, source);
     else

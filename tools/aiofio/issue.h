@@ -20,6 +20,8 @@
 struct operation {
     enum direction direction;
     bool datasync; /* a sync of the data only */
+    unsigned file_index;
+    struct aio_file *file; /* the issuer's, unless the source sets another */
     uint32_t length;
     uint64_t offset;
     unsigned char *data;        /* what this operation moves: one of the next two */

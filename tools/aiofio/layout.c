@@ -203,7 +203,7 @@ static void announce(const struct plan *plan, const struct target *target, FILE 
     char size[UNITS_TEXT];
 
     for (unsigned i = 0; i < plan->job_count; i++) {
-        if (plan->jobs[i].target != target)
+        if (!plan_job_file(&plan->jobs[i], target))
             continue;
         fprintf(report, "%s: Laying out IO file (1 file / %s)\n", plan->jobs[i].options->name,
                 units_print_binary(size, (double)target->end));
@@ -225,11 +225,13 @@ static int try_handles(const struct plan *plan, struct message *message)
         };
         struct handle handle;
 
-        if (handle_open(&handle, job->target, &need, message) < 0) {
-            message_prefix(message, "job '%s'", job->options->name);
-            return EXIT_CODE_USAGE;
+        for (unsigned k = 0; k < job->file_count; k++) {
+            if (handle_open(&handle, job->files[k].target, &need, message) < 0) {
+                message_prefix(message, "job '%s'", job->options->name);
+                return EXIT_CODE_USAGE;
+            }
+            handle_close(&handle);
         }
-        handle_close(&handle);
     }
     return EXIT_CODE_OK;
 }

@@ -21,29 +21,49 @@ static uint64_t resolve(uint64_t amount, uint64_t whole, uint64_t step)
     return bytes - bytes % step;
 }
 
-/* Works out region and amount of a job. Without size it takes what is there, or what earlier jobs
- * will have put there. */
-static int set_region(struct plan_job *job, struct message *message)
+/* The part of a job's size that falls on one of its files. */
+static uint64_t share(const struct plan_job *job, unsigned number, uint64_t size)
+{
+    uint64_t each = size / job->file_count;
+
+    if (job->file_count == 1)
+        return size;
+    each -= each % job->options->bs;
+    return number + 1 < job->file_count ? each : size - each * number;
+}
+
+/* Works out region and amount of a file of a job. Without size it takes what is there, or what
+ * earlier jobs will have put there. */
+static int set_region(struct plan_job *job, unsigned number, struct message *message)
 {
     const struct job_options *options = job->options;
-    const struct target *target = job->target;
-    struct pattern_spec *pattern = &job->pattern;
+    struct plan_file *file = &job->files[number];
+    const struct target *target = file->target;
+    struct pattern_spec *pattern = &file->pattern;
     uint64_t reach = target->size > target->end ? target->size : target->end;
     uint64_t size;
 
+    *pattern = job->pattern;
+    pattern->seed += number;
+    /* Of several files, the operations are counted together. */
+    pattern->operations = job->file_count == 1 ? options->number_ios : 0;
     if (options->filesize)
         reach = options->filesize;
     if (((options->size | options->offset | options->offset_increment) & OPTION_PERCENT) && !reach)
         return message_set(
-            message, "a percentage of '%s', which is not there yet: give filesize=", job->path);
-    job->offset = resolve(options->offset, reach, options->bs) +
-                  job->clone * resolve(options->offset_increment, reach, options->bs);
+            message, "a percentage of '%s', which is not there yet: give filesize=", file->path);
+    if (number == 0)
+        job->offset = resolve(options->offset, reach, options->bs) +
+                      job->clone * resolve(options->offset_increment, reach, options->bs);
     size = resolve(options->size, reach, options->bs);
+    size = options->size & OPTION_PERCENT ? size : share(job, number, size);
     pattern->region = size;
-    pattern->amount = resolve(options->io_size, size, options->bs);
+    pattern->amount = options->io_size & OPTION_PERCENT
+                          ? resolve(options->io_size, size, options->bs)
+                          : share(job, number, options->io_size);
     if (!size || options->filesize) {
         if (reach < job->offset + options->bs)
-            return message_set(message, "size= is needed, as '%s' %s", job->path,
+            return message_set(message, "size= is needed, as '%s' %s", file->path,
                                target->exists ? "has not one block of bs bytes at the offset"
                                               : "is not there yet");
         pattern->region = reach - job->offset;
@@ -57,113 +77,127 @@ static int set_region(struct plan_job *job, struct message *message)
     return 0;
 }
 
-/* Gives every job its file and its region. */
-static int attach_files(struct plan *plan, struct message *message)
+static int attach_file(struct plan *plan, struct plan_job *job, unsigned number,
+                       struct message *message)
 {
-    for (unsigned i = 0; i < plan->job_count; i++) {
-        struct plan_job *job = &plan->jobs[i];
-        const struct job_options *options = job->options;
-        struct target *target = target_set_find(&plan->files, job->path, message);
+    const struct job_options *options = job->options;
+    struct plan_file *file = &job->files[number];
+    struct target *target = target_set_find(&plan->files, file->path, message);
 
+    file->target = target;
+    if (!target || set_region(job, number, message))
+        return -1;
+    if (number == 0)
         job->target = target;
-        if (!target || set_region(job, message))
-            return message_prefix(message, "job '%s'", options->name);
-        if (!target->is_written)
-            target->fallocate = options->fallocate;
-        /* Nothing beyond offset + size is ever touched. */
-        if (plan_job_end(job) > target->end)
-            target->end = plan_job_end(job);
-        if (job->writes && !target->is_device && options->filesize > target->end)
-            target->end = options->filesize;
-        target->is_written = target->is_written || job->writes;
-        target->is_verified = target->is_verified || job->verifies;
-        target->remove_at_end = target->remove_at_end || options->unlink;
-    }
+    if (!target->is_written)
+        target->fallocate = options->fallocate;
+    /* Nothing beyond offset + size is ever touched. */
+    if (plan_file_end(job, file) > target->end)
+        target->end = plan_file_end(job, file);
+    if (job->writes && !target->is_device && options->filesize > target->end)
+        target->end = options->filesize;
+    target->is_written = target->is_written || job->writes;
+    target->is_verified = target->is_verified || job->verifies;
+    target->remove_at_end = target->remove_at_end || options->unlink;
     return 0;
 }
 
-static bool may_change(const struct plan_job *job, const struct layout_rules *rules)
+/* Gives every job its files and its regions of them. */
+static int attach_files(struct plan *plan, struct message *message)
 {
-    const struct target *target = job->target;
+    for (unsigned i = 0; i < plan->job_count; i++)
+        for (unsigned k = 0; k < plan->jobs[i].file_count; k++)
+            if (attach_file(plan, &plan->jobs[i], k, message))
+                return message_prefix(message, "job '%s'", plan->jobs[i].options->name);
+    return 0;
+}
 
+static bool may_change(const struct plan_job *job, const struct target *target,
+                       const struct layout_rules *rules)
+{
     if (!target->exists || job->options->overwrite || rules->force)
         return true;
     return target->has_stamp && !target->is_device;
 }
 
 /* Exclusive opening of a block device fails while it is mounted or otherwise in use. */
-static int check_device(const struct plan_job *job, struct message *message)
+static int check_device(const struct plan_job *job, const struct plan_file *file,
+                        struct message *message)
 {
-    int fd = open(job->path, O_RDONLY | O_EXCL | O_CLOEXEC);
+    int fd = open(file->path, O_RDONLY | O_EXCL | O_CLOEXEC);
 
     if (fd < 0)
         return message_set(message, "job '%s': device '%s' cannot be had for itself: %s%s",
-                           job->options->name, job->path, strerror(errno),
+                           job->options->name, file->path, strerror(errno),
                            errno == EBUSY ? " (is it mounted?)" : "");
     close(fd);
     return 0;
 }
 
-static int check_permission(const struct plan_job *job, const struct layout_rules *rules,
-                            struct message *message)
+static int check_permission(const struct plan_job *job, const struct plan_file *file,
+                            const struct layout_rules *rules, struct message *message)
 {
-    const struct target *target = job->target;
+    const struct target *target = file->target;
     const char *name = job->options->name;
 
     if (rules->readonly && (job->writes || job->options->unlink))
         return message_set(message, "job '%s' would change '%s', and --readonly is given", name,
-                           job->path);
+                           file->path);
     if (!job->options->allow_file_create && !target->exists)
         return message_set(message, "job '%s': '%s' is not there, and allow_file_create=0 is given",
-                           name, job->path);
+                           name, file->path);
     if (rules->readonly && !target->exists)
         return message_set(message, "job '%s' would make '%s', and --readonly is given", name,
-                           job->path);
-    if ((job->writes || job->options->unlink) && !may_change(job, rules))
+                           file->path);
+    if ((job->writes || job->options->unlink) && !may_change(job, target, rules))
         return message_set(message,
                            "job '%s' would %s '%s', which aiofio did not make; nothing was "
                            "touched. Name another file, or allow it with overwrite=1 in the job or "
                            "--force",
-                           name, job->writes ? "write into" : "remove", job->path);
+                           name, job->writes ? "write into" : "remove", file->path);
     if (job->options->unlink && target->is_device)
-        return message_set(message, "job '%s': unlink=1 on device '%s'", name, job->path);
+        return message_set(message, "job '%s': unlink=1 on device '%s'", name, file->path);
     if (target->is_device && job->writes)
-        return check_device(job, message);
+        return check_device(job, file, message);
     return 0;
 }
 
 /* Whether the job's region will be inside the file when the job starts. */
-static int check_size(const struct plan *plan, const struct plan_job *job, struct message *message)
+static int check_size(const struct plan *plan, const struct plan_job *job,
+                      const struct plan_file *file, struct message *message)
 {
-    const struct target *target = job->target;
+    const struct target *target = file->target;
+    uint64_t end = plan_file_end(job, file);
 
-    if (!target->exists || plan_job_end(job) <= target->size)
+    if (!target->exists || end <= target->size)
         return 0;
     for (unsigned i = 0; i < plan->job_count && !target->is_device; i++) {
         const struct plan_job *writer = &plan->jobs[i];
+        const struct plan_file *written = plan_job_file(writer, target);
 
-        if (writer->target == target && writer->writes && plan_job_end(writer) >= plan_job_end(job))
+        if (written && writer->writes && plan_file_end(writer, written) >= end)
             return 0;
     }
     return message_set(message,
                        "job '%s' needs %llu bytes of '%s', which has %llu; nothing was touched. "
                        "Give a smaller size=, or another file",
-                       job->options->name, (ull)plan_job_end(job), job->path, (ull)target->size);
+                       job->options->name, (ull)end, file->path, (ull)target->size);
 }
 
 /* Whether a job that ends before writes all that the job reads. */
-static bool is_covered(const struct plan *plan, const struct plan_job *job)
+static bool is_covered(const struct plan *plan, const struct plan_job *job,
+                       const struct plan_file *file)
 {
     for (unsigned i = 0; i < plan->job_count; i++) {
         const struct plan_job *writer = &plan->jobs[i];
+        const struct plan_file *written = plan_job_file(writer, file->target);
+        bool before = writer->stage < job->stage || writer->section == job->waits_for;
 
-        if (writer->stage >= job->stage && writer->section != job->waits_for)
+        if (!written || !before || writer == job || !writer->writes || writer->reads ||
+            writer->options->create_only || writer->options->number_ios)
             continue;
-        if (writer == job || writer->options->create_only)
-            continue;
-        if (writer->target == job->target && writer->writes && pattern_covers(&writer->pattern) &&
-            !writer->reads && writer->offset <= job->offset &&
-            plan_job_end(writer) >= plan_job_end(job))
+        if (pattern_covers(&written->pattern) && writer->offset <= job->offset &&
+            plan_file_end(writer, written) >= plan_file_end(job, file))
             return true;
     }
     return false;
@@ -178,12 +212,14 @@ static uint64_t common_block(const struct plan *plan, const struct target *targe
     for (unsigned i = 0; i < plan->job_count; i++) {
         const struct plan_job *job = &plan->jobs[i];
 
-        if (job->target != target || (!job->verifies && !job->writes))
+        const struct plan_file *file = plan_job_file(job, target);
+
+        if (!file || (!job->verifies && !job->writes))
             continue;
         block = common_divisor(job->grain, block);
         block = common_divisor(block, job->offset);
-        if (plan_job_end(job) > *end)
-            *end = plan_job_end(job);
+        if (plan_file_end(job, file) > *end)
+            *end = plan_file_end(job, file);
     }
     return block;
 }
@@ -197,7 +233,7 @@ static int check_writers(const struct plan *plan, const struct target *target,
         for (unsigned i = 0; i < plan->job_count; i++) {
             const struct plan_job *job = &plan->jobs[i];
 
-            if (job->target == target && job->stage == stage && job->writes)
+            if (plan_job_file(job, target) && job->stage == stage && job->writes)
                 depth += job->depth;
         }
         if (depth > EXPECT_INFLIGHT_MAX)
@@ -246,18 +282,32 @@ static int set_up_verification(const struct plan *plan, struct target *target,
     return 0;
 }
 
+static int check_job(struct plan *plan, struct plan_job *job, const struct layout_rules *rules,
+                     struct message *message)
+{
+    for (unsigned i = 0; i < job->file_count; i++) {
+        const struct plan_file *file = &job->files[i];
+
+        if (check_permission(job, file, rules, message) || check_size(plan, job, file, message))
+            return -1;
+        if (job->file_count > 1 && job->writes && file->target->is_verified)
+            return message_set(message,
+                               "job '%s' has %u files, and '%s' is verified by another job: give "
+                               "that file a job of its own",
+                               job->options->name, job->file_count, file->path);
+        if (!file->target->exists && job->reads && !is_covered(plan, job, file))
+            file->target->needs_content = true;
+    }
+    return 0;
+}
+
 int layout_check(struct plan *plan, const struct layout_rules *rules, struct message *message)
 {
     if (attach_files(plan, message))
         return -1;
-    for (unsigned i = 0; i < plan->job_count; i++) {
-        const struct plan_job *job = &plan->jobs[i];
-
-        if (check_permission(job, rules, message) || check_size(plan, job, message))
+    for (unsigned i = 0; i < plan->job_count; i++)
+        if (check_job(plan, &plan->jobs[i], rules, message))
             return -1;
-        if (!job->target->exists && job->reads && !is_covered(plan, job))
-            job->target->needs_content = true;
-    }
     for (unsigned i = 0; i < plan->files.count; i++)
         if (plan->files.targets[i]->is_verified &&
             set_up_verification(plan, plan->files.targets[i], message))

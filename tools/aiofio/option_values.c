@@ -168,6 +168,28 @@ int option_set_distribution(const struct option *option, struct job_options *job
     return keep_text(option, job, value, result, message);
 }
 
+int option_set_service(const struct option *option, struct job_options *job, const char *value,
+                       struct message *message)
+{
+    const char *colon = strchr(value, ':');
+    size_t length = colon ? (size_t)(colon - value) : strlen(value);
+    uint64_t turn = 1;
+
+    for (const struct option_choice *choice = option->choices; choice->name; choice++) {
+        if (strlen(choice->name) != length || memcmp(choice->name, value, length) != 0)
+            continue;
+        if (colon && units_size(colon + 1, &turn, message))
+            return message_prefix(message, "%s: after the colon", option->name);
+        if (turn == 0)
+            return message_set(message, "%s=%s: at least 1 operation", option->name, value);
+        *numbers_of(option, job) = choice->value;
+        job->service_turn = turn;
+        return 0;
+    }
+    return message_set(message, "%s=%s is unknown (choose from roundrobin, random, sequential)",
+                       option->name, value);
+}
+
 int option_set_cpus(const struct option *option, struct job_options *job, const char *value,
                     struct message *message)
 {
@@ -249,6 +271,18 @@ static void print_workload(FILE *out, const struct option *option, const struct 
         fprintf(out, ":%" PRId64, job->rw_hole);
 }
 
+static void print_service(FILE *out, const struct option *option, const struct job_options *job,
+                          const struct job_options *defaults)
+{
+    if (job->file_service_type == defaults->file_service_type &&
+        job->service_turn == defaults->service_turn)
+        return;
+    fprintf(out, " --%s=%s", option->name,
+            option_choice_name(option->name, job->file_service_type));
+    if (job->service_turn != 1)
+        fprintf(out, ":%" PRIu64, job->service_turn);
+}
+
 bool option_print_value(FILE *out, const struct option *option, const struct job_options *job,
                         const struct job_options *defaults)
 {
@@ -260,6 +294,10 @@ bool option_print_value(FILE *out, const struct option *option, const struct job
 
     if (option->set == option_set_inverse)
         return true; /* the row that it is the inverse of prints it */
+    if (option->set == option_set_service) {
+        print_service(out, option, job, defaults);
+        return true;
+    }
     if (!is_list && !is_rw && option->set != option_set_amount)
         return false;
     if (same && !(is_rw && (job->rw_run || job->rw_hole)))

@@ -31,6 +31,10 @@ int option_set_amount(const struct option *option, struct job_options *job, cons
 int option_set_rw(const struct option *option, struct job_options *job, const char *value,
                   struct message *message);
 
+/* A word and, after a colon, a number of operations. */
+int option_set_service(const struct option *option, struct job_options *job, const char *value,
+                       struct message *message);
+
 /* Texts that are checked now and kept as they are. */
 int option_set_bsrange(const struct option *option, struct job_options *job, const char *value,
                        struct message *message);

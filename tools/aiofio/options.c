@@ -177,6 +177,14 @@ static const struct option_choice fallocate_choices[] = {
     {NULL, 0, false, NULL},
 };
 
+static const struct option_choice service_choices[] = {
+    {"roundrobin", SERVICE_ROUNDROBIN, false,
+     "one file after the other; with :N, N operations each"},
+    {"random", SERVICE_RANDOM, false, "any file; with :N, N operations each"},
+    {"sequential", SERVICE_SEQUENTIAL, false, "a file to its end, then the next"},
+    {NULL, 0, false, NULL},
+};
+
 static uint64_t *number_field(const struct option *option, struct job_options *job)
 {
     return (uint64_t *)(void *)((char *)job + option->field);
@@ -209,31 +217,6 @@ static int set_name(const struct option *option, struct job_options *job, const 
                            "job another one",
                            value);
     return set_text(option, job, value, message);
-}
-
-/* A path that is one file: fio's lists have several, parted by colons, and "\:" for a colon. */
-static int set_path(const struct option *option, struct job_options *job, const char *value,
-                    struct message *message)
-{
-    char *path = must_copy(value);
-    char *end = path;
-    int result = 0;
-
-    for (const char *at = value; *at; at++) {
-        if (*at == ':')
-            result = message_refuse(message,
-                                    "%s=%s is not supported because a job has one file; write "
-                                    "'\\:' for a colon in its name",
-                                    option->name, value);
-        if (at[0] == '\\' && at[1] == ':')
-            at++;
-        *end++ = *at;
-    }
-    *end = '\0';
-    if (result == 0)
-        result = set_text(option, job, path, message);
-    free(path);
-    return result;
 }
 
 static int check_range(const struct option *option, const char *value, uint64_t number,
@@ -384,7 +367,7 @@ static int set_choice(const struct option *option, struct job_options *job, cons
     }
 #define PATH(name, member, help)                                                                   \
     {                                                                                              \
-        name, NULL, "path", FIELD(member), 0, 0, NULL, NULL, false, help, set_path                 \
+        name, NULL, "path", FIELD(member), 0, 0, NULL, NULL, false, help, set_text                 \
     }
 #define NUMBER(name, alias, type, member, least, most, initial, help)                              \
     {                                                                                              \
@@ -430,8 +413,10 @@ const struct option option_table[] = {
     {"name", NULL, "text", FIELD(name), 0, 0, NULL, NULL, false, "name of the job in the report",
      set_name},
     TEXT("description", description, NULL, "a text for the report"),
-    PATH("filename", filename, "the file; without it <name>.<clone>.0"),
-    PATH("directory", directory, "folder of the file"),
+    PATH("filename", filename,
+         "the files, parted by colons (\\: is a colon); without it <name>.<clone>.<number>"),
+    PATH("directory", directory,
+         "folder of the files; several, parted by colons: in turn by clone"),
     SETTER("rw", "readwrite", "word", rw, 0, 0, "read", rw_choices,
            "what the job does; randread:8: a new place every 8 operations; read:4k: a hole of 4k "
            "after each, negative: backwards",
@@ -580,6 +565,12 @@ const struct option option_table[] = {
     BOOL("allow_file_create", allow_file_create, "1", "0: a file that is not there is an error"),
     CHOICE("fallocate", NULL, fallocate, "native", fallocate_choices,
            "how room is reserved in a file that is made or extended"),
+    NUMBER("nrfiles", "nr_files", "number", nrfiles, 1, 100000, "1",
+           "files of each clone, where filename does not name them; size is that of all"),
+    SETTER("file_service_type", NULL, "word", file_service_type, 0, 0, "roundrobin",
+           service_choices, "which of several files is next", option_set_service),
+    TEXT("filename_format", filename_format, NULL,
+         "names of files: words $jobname, $jobnum, $filenum are replaced"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 

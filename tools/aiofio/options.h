@@ -48,6 +48,7 @@ enum thinktime_choice { THINKTIME_COMPLETE, THINKTIME_ISSUE };
 enum exit_choice { EXIT_WHAT_GROUP, EXIT_WHAT_STAGE, EXIT_WHAT_ALL };
 enum cpus_choice { CPUS_SHARED, CPUS_SPLIT };
 enum sync_choice { SYNC_NONE, SYNC_FILE, SYNC_DATA };
+enum service_choice { SERVICE_ROUNDROBIN, SERVICE_RANDOM, SERVICE_SEQUENTIAL };
 enum fallocate_choice {
     FALLOCATE_NATIVE,
     FALLOCATE_NONE,
@@ -168,6 +169,10 @@ struct job_options {
     uint64_t create_only;
     uint64_t allow_file_create;
     uint64_t fallocate;
+    uint64_t nrfiles;
+    uint64_t file_service_type;
+    uint64_t service_turn; /* operations on a file until the next */
+    char *filename_format;
 };
 
 /* A word that an option accepts. */

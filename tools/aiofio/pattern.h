@@ -42,6 +42,7 @@ struct place {
     bool write;
     uint32_t length;
     uint64_t offset; /* in the region */
+    unsigned file;   /* of a file_set; a pattern leaves it alone */
 };
 
 struct pattern {

@@ -58,7 +58,6 @@ static int set_pattern(struct plan_job *job, struct message *message)
     struct pattern_spec *pattern = &job->pattern;
 
     *pattern = (struct pattern_spec){
-        .operations = options->number_ios,
         .loops = options->time_based ? 0 : options->loops,
         .reads = job->reads,
         .writes = job->writes,
@@ -103,20 +102,34 @@ static uint64_t largest_size(const struct plan_job *job)
     return read > write ? read : write;
 }
 
+const struct plan_file *plan_job_file(const struct plan_job *job, const struct target *target)
+{
+    for (unsigned i = 0; i < job->file_count; i++)
+        if (job->files[i].target == target)
+            return &job->files[i];
+    return NULL;
+}
+
 uint64_t plan_job_bytes(const struct plan_job *job)
 {
-    const struct pattern_spec *pattern = &job->pattern;
-    uint64_t bytes = pattern->amount ? pattern->amount : pattern_pass_bytes(pattern);
     uint64_t size = job->options->bs;
+    uint64_t operations = job->options->number_ios;
+    uint64_t sum = 0;
 
-    if (pattern->operations && job->grain != size)
+    if (operations && job->grain != size)
         return 0;
-    /* The last operation of an amount is a whole one. */
-    if (pattern->amount && job->grain == size)
-        bytes = (bytes + size - 1) / size * size;
-    if (pattern->operations && bytes / size >= pattern->operations)
-        bytes = pattern->operations * size;
-    return bytes * pattern->loops;
+    for (unsigned i = 0; i < job->file_count; i++) {
+        const struct pattern_spec *pattern = &job->files[i].pattern;
+        uint64_t bytes = pattern->amount ? pattern->amount : pattern_pass_bytes(pattern);
+
+        /* The last operation of an amount is a whole one. */
+        if (pattern->amount && job->grain == size)
+            bytes = (bytes + size - 1) / size * size;
+        sum += bytes;
+    }
+    if (operations && sum / size >= operations)
+        sum = operations * size;
+    return sum * job->pattern.loops;
 }
 
 static int check_options(const struct job_options *options, struct message *message)
@@ -156,27 +169,128 @@ static void note_oddities(struct job_list *list, const struct job_options *optio
                       "is measured");
 }
 
-/* The file's path: filename, else name, clone and 0 as fio has it; in directory if given. */
-static char *make_path(const struct job_options *options, unsigned clone, struct message *message)
+/* The word at an index of a list parted by colons, with "\\:" for a colon; NULL beyond its end. */
+static char *list_word(const char *list, unsigned index)
 {
-    char own[512];
-    const char *name = options->filename;
+    char *word = must_copy(list);
+    char *end = word;
 
-    if (!name) {
-        snprintf(own, sizeof(own), "%s.%u.0", options->name, clone);
-        for (char *at = own; *at; at++)
-            if (*at == '/')
-                *at = '_';
-        name = own;
+    for (; *list && (*list != ':' || index > 0); list++) {
+        if (*list == ':') {
+            index--;
+            end = word;
+            continue;
+        }
+        if (list[0] == '\\' && list[1] == ':')
+            list++;
+        *end++ = *list;
     }
-    if (options->directory && name[0] == '/') {
+    *end = '\0';
+    if (index == 0)
+        return word;
+    free(word);
+    return NULL;
+}
+
+static unsigned list_length(const char *list)
+{
+    unsigned count = 1;
+
+    for (; *list; list++) {
+        if (list[0] == '\\' && list[1] == ':')
+            list++;
+        else if (*list == ':')
+            count++;
+    }
+    return count;
+}
+
+/* "$jobname.$jobnum.$filenum", or what filename_format says. Slashes of a job's name are no
+ * folders.
+ */
+static char *expand_format(const char *format, const char *name, unsigned clone, unsigned number)
+{
+    static const char *const words[] = {"$jobname", "$jobnum", "$filenum"};
+    char *own = must_copy(name);
+    char *path = must_copy("");
+
+    for (char *at = own; *at; at++)
+        if (*at == '/')
+            *at = '_';
+    while (*format) {
+        char *longer = NULL;
+
+        for (unsigned i = 0; i < 3 && !longer; i++) {
+            size_t length = strlen(words[i]);
+
+            if (strncmp(format, words[i], length) != 0)
+                continue;
+            longer = i == 0 ? must_format("%s%s", path, own)
+                            : must_format("%s%u", path, i == 1 ? clone : number);
+            format += length;
+        }
+        if (!longer)
+            longer = must_format("%s%c", path, *format++);
+        free(path);
+        path = longer;
+    }
+    free(own);
+    return path;
+}
+
+/* The path of a job's file: from the list of names, else made up; in the clone's directory if there
+ * is one. */
+static char *make_path(const struct job_options *options, unsigned clone, unsigned number,
+                       struct message *message)
+{
+    const char *format =
+        options->filename_format ? options->filename_format : "$jobname.$jobnum.$filenum";
+    char *name = options->filename ? list_word(options->filename, number)
+                                   : expand_format(format, options->name, clone, number);
+    char *folder;
+    char *path;
+
+    if (!options->directory)
+        return name;
+    if (name[0] == '/') {
         message_set(message, "filename '%s' is absolute and directory '%s' is given, too", name,
                     options->directory);
+        free(name);
         return NULL;
     }
-    if (options->directory)
-        return must_format("%s/%s", options->directory, name);
-    return must_copy(name);
+    folder = list_word(options->directory, clone % list_length(options->directory));
+    path = must_format("%s/%s", folder, name);
+    free(folder);
+    free(name);
+    return path;
+}
+
+static int add_files(struct plan_job *job, struct message *message)
+{
+    const struct job_options *options = job->options;
+    unsigned count =
+        options->filename ? list_length(options->filename) : (unsigned)options->nrfiles;
+
+    job->files = must_alloc(count, sizeof(*job->files));
+    for (unsigned i = 0; i < count; i++) {
+        job->files[i].path = make_path(options, job->clone, i, message);
+        if (!job->files[i].path)
+            return -1;
+        if (!job->files[i].path[0])
+            return message_set(message, "filename=%s: an empty name", options->filename);
+        job->file_count++;
+    }
+    if (count > 1 && options->random_distribution)
+        return message_set(message,
+                           "random_distribution with %u files in one job is not supported "
+                           "in this version: give each file a job of its own",
+                           count);
+    if (count > 1 && job->verifies)
+        return message_set(message,
+                           "verify with %u files in one job is not supported in this "
+                           "version: give each file a job of its own",
+                           count);
+    return 0;
 }
 
 static void set_depths(struct plan_job *job)
@@ -227,14 +341,9 @@ static int add_clone(struct plan *plan, const struct job_list *list, size_t sect
     struct job_options *options = &list->jobs[section];
     size_t waits_for;
     struct plan_job *job;
-    char *path = make_path(options, clone, message);
 
-    if (!path)
+    if (find_waited(list, section, &waits_for, message))
         return -1;
-    if (find_waited(list, section, &waits_for, message)) {
-        free(path);
-        return -1;
-    }
     plan->jobs = must_grow(plan->jobs, plan->job_count + 1, sizeof(*plan->jobs));
     job = &plan->jobs[plan->job_count];
     *job = (struct plan_job){
@@ -245,7 +354,6 @@ static int add_clone(struct plan *plan, const struct job_list *list, size_t sect
         .stage = plan->stage_count - 1,
         .section = section,
         .waits_for = waits_for,
-        .path = path,
         .seed = choose_seed(options, clone),
         .reads = does_read(options),
         .writes = does_write(options),
@@ -253,7 +361,7 @@ static int add_clone(struct plan *plan, const struct job_list *list, size_t sect
         .verifies = options->verify != VERIFY_NONE && !options->create_only,
     };
     set_depths(job);
-    if (set_pattern(job, message))
+    if (add_files(job, message) || set_pattern(job, message))
         return -1;
     options->bs = largest_size(job);
     if (options->verify != VERIFY_NONE && job->grain % STAMP_SECTOR)
@@ -285,7 +393,9 @@ int plan_build(struct plan *plan, struct job_list *list, struct message *message
 void plan_free(struct plan *plan)
 {
     for (unsigned i = 0; i < plan->job_count; i++) {
-        free(plan->jobs[i].path);
+        for (unsigned k = 0; k < plan->jobs[i].file_count; k++)
+            free(plan->jobs[i].files[k].path);
+        free(plan->jobs[i].files);
         free(plan->jobs[i].distributions);
     }
     free(plan->jobs);

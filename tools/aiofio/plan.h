@@ -13,6 +13,15 @@
 #include "pattern.h"
 #include "target.h"
 
+/* One of a job's files. */
+struct plan_file {
+    char *path;
+
+    /* Set when the files are known: layout_check(). */
+    struct target *target;
+    struct pattern_spec pattern;
+};
+
 struct plan_job {
     const struct job_options *options;
     unsigned number;  /* over all jobs */
@@ -21,7 +30,8 @@ struct plan_job {
     unsigned stage;   /* stages run one after the other */
     size_t section;   /* which of the job list it is a clone of */
     size_t waits_for; /* a section; itself: none */
-    char *path;
+    struct plan_file *files;
+    unsigned file_count;
     uint64_t seed; /* for this seed, name and clone alone */
     bool reads;
     bool writes;
@@ -35,10 +45,11 @@ struct plan_job {
     struct distribution *distributions; /* two; NULL: even */
     uint64_t grain;                     /* bytes that divide every length and random offset */
 
-    /* Region and amount are set when the files are known: layout_check(). */
-    struct pattern_spec pattern;
-    struct target *target;
-    uint64_t offset; /* where the region starts */
+    struct pattern_spec pattern; /* of all files; region and amount are in each file's own */
+
+    /* Set when the files are known: layout_check(). */
+    struct target *target; /* of the first file */
+    uint64_t offset;       /* where the region of each file starts */
 };
 
 struct plan {
@@ -53,11 +64,14 @@ struct plan {
 int plan_build(struct plan *plan, struct job_list *list, struct message *message);
 void plan_free(struct plan *plan);
 
-/* The first byte after what the job may touch. */
-static inline uint64_t plan_job_end(const struct plan_job *job)
+/* The first byte after what the job may touch of a file. */
+static inline uint64_t plan_file_end(const struct plan_job *job, const struct plan_file *file)
 {
-    return job->offset + pattern_pass_bytes(&job->pattern);
+    return job->offset + pattern_pass_bytes(&file->pattern);
 }
+
+/* The job's file that is the target, or NULL. */
+const struct plan_file *plan_job_file(const struct plan_job *job, const struct target *target);
 
 /* The largest power of two that divides every offset and length of the job: what alignment it has.
  */

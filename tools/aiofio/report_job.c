@@ -24,7 +24,8 @@ static void print_heading(FILE *out, const struct report_entry *entry)
         const struct job_error *error = &entry->failed->error;
 
         fprintf(out, " (file=%s, func=%s, offset=%" PRIu64 ", error=%s)",
-                entry->failed->job->target->path, error->operation, error->offset, error->text);
+                error->path ? error->path : entry->failed->job->target->path, error->operation,
+                error->offset, error->text);
     }
     /* ctime_r() ends the line. */
     fprintf(out, ": pid=%d: %s", (int)first->thread_id, when);

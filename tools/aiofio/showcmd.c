@@ -23,8 +23,8 @@ static uint64_t number_of(const struct option *option, const struct job_options 
     return number;
 }
 
-/* Quotes what a shell would take apart, and escapes the colons of a path. */
-static void print_text(FILE *out, const char *text, bool path)
+/* Quotes what a shell would take apart. */
+static void print_text(FILE *out, const char *text)
 {
     bool quote = text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                    "_-./,=+@%")] != '\0';
@@ -32,8 +32,6 @@ static void print_text(FILE *out, const char *text, bool path)
     if (quote)
         fputc('\'', out);
     for (; *text; text++) {
-        if (*text == ':' && path)
-            fputc('\\', out);
         if (*text == '\'')
             fputs("'\\'", out);
         fputc(*text, out);
@@ -45,15 +43,13 @@ static void print_text(FILE *out, const char *text, bool path)
 static void print_option(FILE *out, const struct option *option, const struct job_options *job,
                          const struct job_options *defaults)
 {
-    bool is_path = strcmp(option->type, "path") == 0;
-
-    if (is_path || strcmp(option->type, "text") == 0) {
+    if (strcmp(option->type, "path") == 0 || strcmp(option->type, "text") == 0) {
         const char *text = text_of(option, job);
 
         if (!text || option->field == offsetof(struct job_options, name))
             return;
         fprintf(out, " --%s=", option->name);
-        print_text(out, text, is_path);
+        print_text(out, text);
         return;
     }
     if (option_print_value(out, option, job, defaults))
@@ -78,7 +74,7 @@ void showcmd_print(FILE *out, const struct job_list *list)
     fputs("aiofio", out);
     for (size_t i = 0; i < list->count; i++) {
         fputs(" --name=", out);
-        print_text(out, list->jobs[i].name, false);
+        print_text(out, list->jobs[i].name);
         for (const struct option *option = option_table; option->name; option++)
             print_option(out, option, &list->jobs[i], &defaults);
     }

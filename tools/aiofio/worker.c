@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -49,6 +50,8 @@ bool worker_reject(struct worker *worker, const struct operation *operation, int
 {
     char text[128];
 
+    if (!worker->error.number && worker->job->file_count > 1)
+        worker->error.path = worker->job->files[operation->file_index].path;
     if (result < 0) {
         worker_fail(worker, (int)-result, operation_name(operation), operation->offset, NULL);
         return false;
@@ -134,7 +137,7 @@ static int open_queue(struct worker *worker)
     return result;
 }
 
-static int open_file(struct worker *worker)
+static int open_file(struct worker *worker, struct handle *handle, unsigned number)
 {
     const struct plan_job *job = worker->job;
     struct handle_need need = {
@@ -144,16 +147,57 @@ static int open_file(struct worker *worker)
         .grain = plan_job_grain(job),
     };
     struct message message = {0};
-    int result = handle_open(&worker->handle, job->target, &need, &message);
+    int result = handle_open(handle, job->files[number].target, &need, &message);
 
     if (result < 0) {
         worker_fail(worker, -result, "open", 0, message.text);
         return result;
     }
-    worker->direct = worker->handle.info.direct_granted;
     /* As fio does: what an earlier program left in the page cache is not what is measured. */
-    posix_fadvise(aio_file_fd(worker->handle.file), 0, 0, POSIX_FADV_DONTNEED);
+    posix_fadvise(aio_file_fd(handle->file), 0, 0, POSIX_FADV_DONTNEED);
     return 0;
+}
+
+static int open_files(struct worker *worker)
+{
+    unsigned others = worker->job->file_count - 1;
+    int result = open_file(worker, &worker->handle, 0);
+
+    worker->direct = worker->handle.info.direct_granted;
+    if (others)
+        worker->others = must_alloc(others, sizeof(*worker->others));
+    while (result == 0 && worker->others_count < others) {
+        result = open_file(worker, &worker->others[worker->others_count], worker->others_count + 1);
+        if (result == 0)
+            worker->others_count++;
+    }
+    return result;
+}
+
+/* All open files of the worker, the first one first. */
+static struct handle *handle_at(struct worker *worker, unsigned number)
+{
+    return number == 0 ? &worker->handle : &worker->others[number - 1];
+}
+
+/* A job that verifies has one file. */
+int worker_sync(struct worker *worker)
+{
+    uint64_t epoch = journal_sync_begin(worker->job->target);
+    int result = aio_file_sync(worker->handle.file);
+
+    if (result == 0)
+        journal_sync_end(worker->job->target, epoch);
+    return result;
+}
+
+static int sync_files(struct worker *worker)
+{
+    int result = worker_sync(worker);
+
+    for (unsigned i = 0; i < worker->others_count && result == 0; i++)
+        result = aio_file_sync(worker->others[i].file);
+    return result;
 }
 
 static int open_all(struct worker *worker)
@@ -170,7 +214,7 @@ static int open_all(struct worker *worker)
         .fill_buffers = job->writes && !target->block,
         .views = job->verifies && target->block ? (unsigned)(job->options->bs / target->block) : 0,
     };
-    int result = open_file(worker);
+    int result = open_files(worker);
 
     if (result < 0)
         return result;
@@ -192,14 +236,16 @@ static void close_all(struct worker *worker)
     int result = 0;
 
     if (worker->handle.file && worker->job->options->fsync_on_close && worker->job->writes) {
-        result = aio_file_sync(worker->handle.file);
+        result = sync_files(worker);
         if (result < 0)
             worker_fail(worker, -result, "fsync on close", 0, NULL);
     }
-    if (worker->handle.file)
-        result = handle_close(&worker->handle);
-    if (result < 0)
-        worker_fail(worker, -result, "close", 0, NULL);
+    for (unsigned i = 0; worker->handle.file && i <= worker->others_count; i++) {
+        result = handle_close(handle_at(worker, worker->others_count - i));
+        if (result < 0)
+            worker_fail(worker, -result, "close", 0, NULL);
+    }
+    free(worker->others);
     if (worker->queue) {
         if (aio_queue_stats(worker->queue, &stats) == 0)
             worker->engine = stats.engine;
@@ -207,16 +253,6 @@ static void close_all(struct worker *worker)
     }
     worker->queue = NULL;
     issuer_free(&worker->issuer);
-}
-
-int worker_sync(struct worker *worker)
-{
-    uint64_t epoch = journal_sync_begin(worker->job->target);
-    int result = aio_file_sync(worker->handle.file);
-
-    if (result == 0)
-        journal_sync_end(worker->job->target, epoch);
-    return result;
 }
 
 static void end_fsync(struct worker *worker)
@@ -229,7 +265,7 @@ static void end_fsync(struct worker *worker)
         return;
     atomic_store_explicit(&worker->progress.letter, 'F', memory_order_relaxed);
     start_ns = clock_now_ns();
-    result = worker_sync(worker);
+    result = sync_files(worker);
     lasted_ns = clock_now_ns() - start_ns;
     if (result < 0)
         worker_fail(worker, -result, "fsync at the end", 0, NULL);

@@ -19,6 +19,7 @@
 struct job_error {
     int number; /* errno; 0: none */
     const char *operation;
+    const char *path; /* of which file, where a job has several */
     uint64_t offset;
     char text[sizeof(struct message)];
 };
@@ -58,7 +59,9 @@ struct worker {
     struct run *run;
     const struct plan_job *job;
     pthread_t thread;
-    struct handle handle;
+    struct handle handle;    /* of the first file */
+    struct handle *others;   /* of the rest */
+    unsigned others_count;   /* open ones */
     struct aio_queue *queue; /* NULL with blocking calls */
     struct message queue_log;
     struct issuer issuer;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "clock.h"
+#include "file_set.h"
 #include "journal.h"
 #include "measure.h"
 #include "observe.h"
@@ -13,11 +14,13 @@
 
 struct workload {
     struct worker *worker;
-    struct pattern pattern;
-    uint64_t deadline_ns; /* 0: none */
-    uint64_t ramp_end_ns; /* until then nothing counts; 0: everything counts */
-    uint64_t start_ns;    /* of what counts */
-    uint64_t now_ns;      /* of the last tick */
+    struct pattern pattern; /* of the only file */
+    struct file_set files;  /* where there are several */
+    unsigned written_file;  /* the last one that was written: the next sync is its */
+    uint64_t deadline_ns;   /* 0: none */
+    uint64_t ramp_end_ns;   /* until then nothing counts; 0: everything counts */
+    uint64_t start_ns;      /* of what counts */
+    uint64_t now_ns;        /* of the last tick */
     uint64_t writes_since_fsync;
     uint64_t writes_since_fdatasync;
     uint64_t checked_bytes; /* read to be checked */
@@ -31,6 +34,24 @@ struct workload {
     struct place pending;
     bool has_pending;
 };
+
+/* Takes the next place; of several files, in one of them. */
+static bool take(struct workload *workload, struct place *place)
+{
+    if (workload->files.count)
+        return file_set_next(&workload->files, place);
+    return pattern_next(&workload->pattern, place);
+}
+
+static void set_file(const struct workload *workload, struct operation *operation, unsigned index)
+{
+    const struct worker *worker = workload->worker;
+
+    if (!workload->files.count)
+        return;
+    operation->file_index = index;
+    operation->file = index ? worker->others[index - 1].file : worker->handle.file;
+}
 
 static void prepare_sync(const struct workload *workload, struct operation *operation,
                          bool datasync)
@@ -47,6 +68,7 @@ static bool sync_is_due(struct workload *workload, struct operation *operation)
 {
     const struct job_options *options = workload->worker->job->options;
 
+    set_file(workload, operation, workload->written_file);
     if (options->fsync && workload->writes_since_fsync >= options->fsync) {
         workload->writes_since_fsync = 0;
         prepare_sync(workload, operation, false);
@@ -87,22 +109,25 @@ static void prepare(struct workload *workload, struct operation *operation,
 {
     operation->length = place->length;
     operation->offset = workload->worker->job->offset + place->offset;
-    if (place->write)
+    set_file(workload, operation, place->file);
+    if (place->write) {
+        workload->written_file = place->file;
         prepare_write(workload, operation);
-    else
+    } else {
         prepare_read(workload, operation);
+    }
 }
 
 static bool next(void *context, struct operation *operation)
 {
     struct workload *workload = context;
-    struct place place;
+    struct place place = {.file = 0};
 
     if (workload->worker->stopping)
         return false;
     if (sync_is_due(workload, operation))
         return true;
-    if (!pattern_next(&workload->pattern, &place))
+    if (!take(workload, &place))
         return false;
     prepare(workload, operation, &place);
     return true;
@@ -131,8 +156,8 @@ static bool is_plain(const struct workload *workload)
 {
     const struct plan_job *job = workload->worker->job;
 
-    return job->reads != job->writes && !workload->stamps && !workload->checks &&
-           !job->options->fsync && !job->options->fdatasync;
+    return job->file_count == 1 && job->reads != job->writes && !workload->stamps &&
+           !workload->checks && !job->options->fsync && !job->options->fdatasync;
 }
 
 /* What is the same in every operation. */
@@ -200,7 +225,7 @@ static uint64_t paced_due(void *context, unsigned in_flight, uint64_t now_ns)
     struct workload *workload = context;
 
     if (!workload->has_pending)
-        workload->has_pending = pattern_next(&workload->pattern, &workload->pending);
+        workload->has_pending = take(workload, &workload->pending);
     if (!workload->has_pending || workload->worker->stopping)
         return 0;
     return pace_due(&workload->pace, &workload->pending, in_flight, now_ns);
@@ -325,9 +350,13 @@ static void workload_init(struct workload *workload, struct worker *worker)
     for (unsigned i = 0; job->distributions && i < BLOCK_SIZE_DIRECTIONS; i++) {
         uint64_t unit = job->pattern.align[i] ? job->pattern.align[i] : job->pattern.sizes[i].least;
 
-        distribution_prepare(&job->distributions[i], job->pattern.region / unit, unit, job->seed);
+        distribution_prepare(&job->distributions[i], job->files[0].pattern.region / unit, unit,
+                             job->seed);
     }
-    pattern_start(&workload->pattern, &job->pattern);
+    if (job->file_count > 1)
+        file_set_init(&workload->files, job);
+    else
+        pattern_start(&workload->pattern, &job->files[0].pattern);
 }
 
 static void start_clock(struct workload *workload)
@@ -384,6 +413,7 @@ void workload_run(struct worker *worker)
     worker->issuer.due_ns = 0;
     stop_clock(&workload);
     job_stats_disable(worker->stats, measure_disabled(worker->job->options));
+    file_set_free(&workload.files);
     if (workload.checks) {
         worker->workload_checked = worker->verify.states[BLOCK_GOOD];
         worker->verify.wanted += wanted_blocks(&workload);
