@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define SIZE ((size_t)64 * 1024)
@@ -179,12 +180,32 @@ START_TEST(a_file_is_known_by_its_first_sector)
     unsigned char byte = 0;
 
     run_result_free(&result);
+    removexattr("own", TARGET_LABEL);
     result = RUN("--name=j --filename=own --rw=write --offset=64k --size=64k", 0);
     run_result_free(&result);
     load_bytes("own", &byte, 1, 100);
     byte ^= 1;
     store_bytes("own", &byte, 1, 100);
     result = RUN("--name=j --filename=own --rw=write --offset=64k --size=64k", 1);
+    run_result_free(&result);
+}
+END_TEST
+
+/* Its content may be anything. */
+START_TEST(a_file_is_known_by_its_attribute)
+{
+    struct run_result result =
+        RUN("--name=j --filename=own --rw=write --size=64k --zero_buffers", 0);
+
+    run_result_free(&result);
+    if (getxattr("own", TARGET_LABEL, NULL, 0) < 0)
+        return; /* a file system without attributes */
+    result = RUN("--name=j --filename=own --rw=write --size=64k", 0);
+    run_result_free(&result);
+    result = RUN("--name=j --filename=own --rw=write --size=64k --zero_buffers", 0);
+    run_result_free(&result);
+    ck_assert_int_eq(removexattr("own", TARGET_LABEL), 0);
+    result = RUN("--name=j --filename=own --rw=write --size=64k", 1);
     run_result_free(&result);
 }
 END_TEST
@@ -271,6 +292,7 @@ static Suite *safety_suite(void)
     tcase_add_test(tests, an_allowed_file_may_grow_and_keeps_its_content);
     tcase_add_test(tests, its_own_files_are_written_again);
     tcase_add_test(tests, a_file_is_known_by_its_first_sector);
+    tcase_add_test(tests, a_file_is_known_by_its_attribute);
     tcase_add_test(tests, a_file_put_in_its_place_is_noticed);
     tcase_add_test(tests, a_file_that_could_not_be_made_is_gone_again);
     tcase_add_test(tests, an_older_report_is_replaced);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "buffer_content.h"
 #include "clock.h"
 #include "cpu_list.h"
 
@@ -547,6 +548,112 @@ START_TEST(none_of_several_files_is_touched_against_the_rules)
 }
 END_TEST
 
+/* --- what is written --- */
+
+struct pattern_case {
+    const char *text;
+    const char *bytes;
+    int length; /* -1: refused */
+};
+
+static const struct pattern_case patterns[] = {
+    {"0xdeadbeef", "\xde\xad\xbe\xef", 4},
+    {"0xabc", "\xab\x0c", 2},
+    {"1234", "\x04\xd2", 2},
+    {"0", "\0", 1},
+    {"\"abcd\"", "abcd", 4},
+    {"\"ab\"0x00", "ab\0", 3},
+    {"0x", NULL, -1},
+    {"\"abc", NULL, -1},
+    {"", NULL, -1},
+    {"abc", NULL, -1},
+    {"99999999999999999999", NULL, -1},
+};
+
+START_TEST(patterns_are_read)
+{
+    const struct pattern_case *expected = &patterns[_i];
+    unsigned char bytes[BUFFER_PATTERN_MAX];
+    struct message message;
+    unsigned length;
+    int result = buffer_pattern_parse(expected->text, bytes, &length, &message);
+
+    ck_assert_int_eq(result, expected->length < 0 ? -1 : 0);
+    if (result)
+        return;
+    ck_assert_int_eq((int)length, expected->length);
+    ck_assert_int_eq(memcmp(bytes, expected->bytes, length), 0);
+}
+END_TEST
+
+static unsigned char *written_content(const char *options)
+{
+    char text[256];
+    size_t size;
+    struct run_result result;
+
+    snprintf(text, sizeof(text), "--name=j --filename=f --overwrite=1 --rw=write --size=64k %s",
+             options);
+    result = RUN(text, 0);
+    run_result_free(&result);
+    return load_file("f", &size);
+}
+
+/* How many of the bytes are zero, in percent. */
+static unsigned zero_percent(const unsigned char *content)
+{
+    unsigned zeros = 0;
+
+    for (unsigned i = 0; i < 65536; i++)
+        zeros += content[i] == 0;
+    return zeros * 100 / 65536;
+}
+
+START_TEST(buffers_have_the_content_that_was_asked_for)
+{
+    unsigned char *content = written_content("--zero_buffers");
+
+    ck_assert_uint_eq(zero_percent(content), 100);
+    free(content);
+    content = written_content("--buffer_pattern=0xdeadbeef");
+    for (unsigned i = 0; i < 65536; i += 4)
+        ck_assert_msg(memcmp(content + i, "\xde\xad\xbe\xef", 4) == 0, "at %u", i);
+    free(content);
+    content = written_content("--buffer_compress_percentage=60");
+    ck_assert_uint_ge(zero_percent(content), 59);
+    ck_assert_uint_le(zero_percent(content), 75);
+    free(content);
+    content = written_content("");
+    ck_assert_uint_lt(zero_percent(content), 10);
+    free(content);
+}
+END_TEST
+
+/* Sectors of the file that are found again in another block. */
+static unsigned repeated_sectors(const unsigned char *content)
+{
+    unsigned repeated = 0;
+
+    for (unsigned i = 8; i < 128; i++)
+        repeated += memcmp(content + (size_t)i * 512, content + (size_t)(i % 8) * 512, 512) == 0;
+    return repeated;
+}
+
+START_TEST(writes_differ_from_one_another)
+{
+    unsigned char *content = written_content("");
+
+    ck_assert_uint_eq(repeated_sectors(content), 0);
+    free(content);
+    content = written_content("--scramble_buffers=0 --refill_buffers");
+    ck_assert_uint_eq(repeated_sectors(content), 0);
+    free(content);
+    content = written_content("--scramble_buffers=0");
+    ck_assert_uint_eq(repeated_sectors(content), 120);
+    free(content);
+}
+END_TEST
+
 static void add_all(TCase *tests)
 {
     tcase_add_loop_test(tests, totals_are_those_of_fio, 0, COUNT(totals));
@@ -568,6 +675,9 @@ static void add_all(TCase *tests)
     tcase_add_loop_test(tests, all_files_are_written_whole, 0, COUNT(several));
     tcase_add_test(tests, clones_are_spread_over_directories);
     tcase_add_test(tests, none_of_several_files_is_touched_against_the_rules);
+    tcase_add_loop_test(tests, patterns_are_read, 0, COUNT(patterns));
+    tcase_add_test(tests, buffers_have_the_content_that_was_asked_for);
+    tcase_add_test(tests, writes_differ_from_one_another);
     tcase_add_test(tests, sequences_repeat_unless_told_not_to);
 }
 

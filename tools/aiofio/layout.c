@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "exit_code.h"
@@ -187,6 +188,9 @@ static int open_and_make(struct target *target, struct identity *identity, struc
         return EXIT_CODE_USAGE;
     }
     target->made = !target->exists;
+    /* Where there are no extended attributes, the stamp in the first sector has to do. */
+    if (target->made)
+        fsetxattr(aio_file_fd(maker.file), TARGET_LABEL, "1", 1, 0);
     result = make_file(&maker);
     close_result = aio_file_close(maker.file);
     if (result == 0)

@@ -2,9 +2,10 @@
 /*
  * layout.h - the files before and after the run: what may be done to them, and making them.
  *
- * A file is aiofio's own if this process made it or its first sector carries aiofio's stamp. Any
- * other file is never written, extended or removed without overwrite=1 or --force, and no file is
- * ever truncated. Nothing is touched before every job has passed.
+ * A file is aiofio's own if this process made it, if it has aiofio's extended attribute, or if its
+ * first sector carries aiofio's stamp. Any other file is never written, extended or removed without
+ * overwrite=1 or --force, and no file is ever truncated. Nothing is touched before every job has
+ * passed.
  */
 #ifndef AIOFIO_LAYOUT_H
 #define AIOFIO_LAYOUT_H

@@ -117,7 +117,7 @@ static bool may_change(const struct plan_job *job, const struct target *target,
 {
     if (!target->exists || job->options->overwrite || rules->force)
         return true;
-    return target->has_stamp && !target->is_device;
+    return (target->has_stamp || target->has_label) && !target->is_device;
 }
 
 /* Exclusive opening of a block device fails while it is mounted or otherwise in use. */

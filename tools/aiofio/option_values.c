@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "block_size.h"
+#include "buffer_content.h"
 #include "cpu_list.h"
 #include "distribution.h"
 #include "units.h"
@@ -188,6 +189,16 @@ int option_set_service(const struct option *option, struct job_options *job, con
     }
     return message_set(message, "%s=%s is unknown (choose from roundrobin, random, sequential)",
                        option->name, value);
+}
+
+int option_set_buffer_pattern(const struct option *option, struct job_options *job,
+                              const char *value, struct message *message)
+{
+    unsigned char pattern[BUFFER_PATTERN_MAX];
+    unsigned length;
+    int result = buffer_pattern_parse(value, pattern, &length, message);
+
+    return keep_text(option, job, value, result, message);
 }
 
 int option_set_cpus(const struct option *option, struct job_options *job, const char *value,

@@ -16,6 +16,8 @@
 int option_set_list(const struct option *option, struct job_options *job, const char *value,
                     struct message *message);
 
+int option_set_buffer_pattern(const struct option *option, struct job_options *job,
+                              const char *value, struct message *message);
 int option_set_cpus(const struct option *option, struct job_options *job, const char *value,
                     struct message *message);
 

@@ -571,6 +571,17 @@ const struct option option_table[] = {
            service_choices, "which of several files is next", option_set_service),
     TEXT("filename_format", filename_format, NULL,
          "names of files: words $jobname, $jobnum, $filenum are replaced"),
+    FLAG("zero_buffers", NULL, zero_buffers, "write zeros"),
+    FLAG("refill_buffers", NULL, refill_buffers, "new random content for each write"),
+    BOOL("scramble_buffers", scramble_buffers, "1",
+         "change some bytes of each sector with each write, so that nothing is deduplicated"),
+    SETTER("buffer_pattern", NULL, "text", buffer_pattern, 0, 0, NULL, NULL,
+           "write this over and over: 0x.., a number, \"text\", or several in a row",
+           option_set_buffer_pattern),
+    NUMBER("buffer_compress_percentage", NULL, "number", buffer_compress_percentage, 0, 100, "0",
+           "how much of each chunk is the same, zeros or buffer_pattern"),
+    NUMBER("buffer_compress_chunk", NULL, "size", buffer_compress_chunk, 32, 32 << 20, "512",
+           "bytes that buffer_compress_percentage is of"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 

@@ -173,6 +173,14 @@ struct job_options {
     uint64_t file_service_type;
     uint64_t service_turn; /* operations on a file until the next */
     char *filename_format;
+
+    /* What is written. */
+    uint64_t zero_buffers;
+    uint64_t refill_buffers;
+    uint64_t scramble_buffers;
+    char *buffer_pattern;
+    uint64_t buffer_compress_percentage;
+    uint64_t buffer_compress_chunk;
 };
 
 /* A word that an option accepts. */

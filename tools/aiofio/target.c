@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "stamp.h"
@@ -75,6 +76,7 @@ static int look_at(struct target *target, struct message *message)
     if (target->is_device && ioctl(fd, BLKGETSIZE64, &target->size))
         target->size = 0;
     read_first_sector(target, fd);
+    target->has_label = fgetxattr(fd, TARGET_LABEL, NULL, 0) >= 0;
     close(fd);
     return 0;
 }

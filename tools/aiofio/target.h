@@ -13,6 +13,9 @@
 #include "expect.h"
 #include "text.h"
 
+/* On files that aiofio made, where the file system has extended attributes. */
+#define TARGET_LABEL "user.aiofio"
+
 struct journal_file;
 
 struct target {
@@ -27,6 +30,7 @@ struct target {
     bool made;          /* by this process */
     bool is_device;     /* a block device */
     bool has_stamp;     /* made by aiofio: the first sector carries its stamp */
+    bool has_label;     /* made by aiofio: it has the extended attribute that says so */
     bool has_blocks;    /* and that stamp belongs to a block that can be verified */
     bool is_written;    /* by a job of this run */
     bool is_verified;   /* by a job of this run */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "buffer_content.h"
 #include "clock.h"
 #include "file_set.h"
 #include "journal.h"
@@ -23,9 +24,11 @@ struct workload {
     uint64_t now_ns;        /* of the last tick */
     uint64_t writes_since_fsync;
     uint64_t writes_since_fdatasync;
-    uint64_t checked_bytes; /* read to be checked */
-    bool stamps;            /* writes carry stamps */
-    bool checks;            /* reads are checked */
+    uint64_t checked_bytes;        /* read to be checked */
+    bool stamps;                   /* writes carry stamps */
+    bool checks;                   /* reads are checked */
+    struct buffer_content content; /* of writes without verify */
+    bool renews;                   /* it changes with each write */
     struct verify_writer writer;
     struct verify_reader reader;
 
@@ -89,6 +92,9 @@ static void prepare_write(struct workload *workload, struct operation *operation
     workload->writes_since_fdatasync++;
     if (!workload->stamps) {
         operation->data = operation->fill_buffer;
+        if (workload->renews)
+            buffer_content_renew(&workload->content, operation->data, operation->length,
+                                 operation->offset);
         return;
     }
     operation->data = operation->read_buffer;
@@ -157,7 +163,8 @@ static bool is_plain(const struct workload *workload)
     const struct plan_job *job = workload->worker->job;
 
     return job->file_count == 1 && job->reads != job->writes && !workload->stamps &&
-           !workload->checks && !job->options->fsync && !job->options->fdatasync;
+           !workload->checks && !workload->renews && !job->options->fsync &&
+           !job->options->fdatasync;
 }
 
 /* What is the same in every operation. */
@@ -315,23 +322,18 @@ static uint64_t wanted_blocks(const struct workload *workload)
     return bytes / target->block;
 }
 
-static void fill_buffers(struct worker *worker)
+static void fill_buffers(struct workload *workload)
 {
+    struct worker *worker = workload->worker;
     const struct job_options *options = worker->job->options;
-    uint32_t stamped = (uint32_t)(options->bs - options->bs % STAMP_SECTOR);
 
-    for (unsigned i = 0; i < worker->issuer.depth; i++) {
-        struct stamp stamp = {
-            .length = stamped,
-            .run = worker->run->identity.run,
-            .sequence = identity_next(&worker->run->identity),
-            .job = worker->job->number,
-            .kind = STAMP_KIND_FILL,
-        };
-
+    buffer_content_init(&workload->content, options, &worker->run->identity, worker->job->number);
+    workload->renews =
+        worker->job->writes && !workload->stamps && buffer_content_changes(&workload->content);
+    for (unsigned i = 0; i < worker->issuer.depth; i++)
         if (worker->issuer.operations[i].fill_buffer)
-            stamp_fill(worker->issuer.operations[i].fill_buffer, &stamp);
-    }
+            buffer_content_fill(&workload->content, worker->issuer.operations[i].fill_buffer,
+                                (uint32_t)options->bs);
 }
 
 static void workload_init(struct workload *workload, struct worker *worker)
@@ -398,7 +400,7 @@ void workload_run(struct worker *worker)
     static const struct pacer pacer = {paced_due, paced_pause};
 
     workload_init(&workload, worker);
-    fill_buffers(worker);
+    fill_buffers(&workload);
     if (pace_is_wanted(worker->job->options)) {
         source = (struct source){&workload, paced_next, paced_done, paced_tick};
         worker->issuer.pacer = &pacer;
