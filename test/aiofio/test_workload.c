@@ -217,8 +217,7 @@ static const char *const paced[] = {
     "--number_ios=41 --rate=400k",
     "--number_ios=41 --rate_iops=100 --ioengine=kaio --direct=%d --iodepth=8",
     "--number_ios=41 --thinktime=20ms --thinktime_blocks=2",
-    "--number_ios=41 --thinktime=20ms --thinktime_blocks=2 --ioengine=kaio --direct=%d "
-    "--iodepth=8",
+    "--number_ios=41 --thinktime=20ms --thinktime_blocks=2 --ioengine=kaio --direct=%d --iodepth=8",
     "--number_ios=41 --startdelay=400ms",
 };
 
@@ -654,6 +653,75 @@ START_TEST(writes_differ_from_one_another)
 }
 END_TEST
 
+/* --- jobs as storage engines do them --- */
+
+static const char *const appends[] = {
+    "--bs=100 --size=10000",
+    "--bs=100 --size=10000 --ioengine=kaio --iodepth=8 --direct=%d",
+    "--bs=1 --size=100",
+    "--bsrange=1-999 --bs_unaligned --size=100000 --ioengine=kaio --iodepth=8 --direct=%d",
+    "--bs=4k --size=64k --fsync=1",
+};
+
+START_TEST(appends_of_any_size_extend_the_file)
+{
+    char text[256];
+    struct stat status;
+    struct run_result result;
+
+    snprintf(text, sizeof(text), "--name=j --filename=log --rw=append --numjobs=2 %s", appends[_i]);
+    for (unsigned pass = 1; pass <= 2; pass++) {
+        uint64_t each = strtoull(strstr(text, "--size=") + 7, NULL, 10);
+
+        each = each == 64 ? 65536 : each;
+        result = RUN(text, 0);
+        ck_assert_int_eq(stat("log", &status), 0);
+        /* The last append of a job is a whole one. */
+        ck_assert_int_ge(status.st_size, (off_t)(2 * pass * each));
+        ck_assert_int_lt(status.st_size, (off_t)(2 * pass * (each + 1000)));
+        run_result_free(&result);
+    }
+}
+END_TEST
+
+START_TEST(appending_to_a_file_of_somebody_else_is_refused)
+{
+    struct stat status;
+    struct run_result result;
+
+    make_file("mine", 5000, 'u');
+    result = RUN("--name=j --filename=mine --rw=append --bs=100 --size=1000", 1);
+    REQUIRE_TEXT(result.errors, "overwrite=1");
+    run_result_free(&result);
+    result = RUN("--name=j --filename=mine --rw=append --bs=100 --size=1000 --overwrite=1", 0);
+    ck_assert_int_eq(stat("mine", &status), 0);
+    ck_assert_int_eq(status.st_size, 6000);
+    run_result_free(&result);
+}
+END_TEST
+
+/* Four clones that do the same number of appends: each sync covers one of every clone. */
+START_TEST(a_group_shares_its_syncs)
+{
+    struct run_result result =
+        RUN("--name=j --filename=log --rw=append --bs=100 --size=2500 --numjobs=4 "
+            "--x_group_commit=4 --group_reporting",
+            0);
+
+    REQUIRE_TEXT(result.out, "issued rwts: total=0,100,0,25 short");
+    run_result_free(&result);
+    /* More than there are is all there are; one is a sync each, at most. */
+    result = RUN("--name=j --filename=log --rw=append --bs=100 --size=2500 --numjobs=2 "
+                 "--x_group_commit=9 --group_reporting",
+                 0);
+    REQUIRE_TEXT(result.out, "issued rwts: total=0,50,0,25 short");
+    run_result_free(&result);
+    result = RUN("--name=j --filename=log --rw=append --bs=100 --size=2500 --x_group_commit=1", 0);
+    REQUIRE_TEXT(result.out, "issued rwts: total=0,25,0,25 short");
+    run_result_free(&result);
+}
+END_TEST
+
 static void add_all(TCase *tests)
 {
     tcase_add_loop_test(tests, totals_are_those_of_fio, 0, COUNT(totals));
@@ -678,6 +746,9 @@ static void add_all(TCase *tests)
     tcase_add_loop_test(tests, patterns_are_read, 0, COUNT(patterns));
     tcase_add_test(tests, buffers_have_the_content_that_was_asked_for);
     tcase_add_test(tests, writes_differ_from_one_another);
+    tcase_add_loop_test(tests, appends_of_any_size_extend_the_file, 0, COUNT(appends));
+    tcase_add_test(tests, appending_to_a_file_of_somebody_else_is_refused);
+    tcase_add_test(tests, a_group_shares_its_syncs);
     tcase_add_test(tests, sequences_repeat_unless_told_not_to);
 }
 

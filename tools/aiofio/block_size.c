@@ -64,6 +64,7 @@ static int parse_one_range(char *text, struct block_sizes *sizes, bool unaligned
 static int add_up_shares(struct block_sizes *sizes, struct message *message)
 {
     uint32_t given = 0;
+    uint32_t rest;
     uint32_t sum = 0;
     unsigned blanks = 0;
 
@@ -78,10 +79,11 @@ static int add_up_shares(struct block_sizes *sizes, struct message *message)
                            "the percentages are %u in sum: they have to be 100, or less where a "
                            "size without percentage takes the rest",
                            given / (SHARES / 100));
+    rest = blanks ? (SHARES - given) / blanks : 0;
     for (unsigned i = 0; i < sizes->share_count; i++) {
         struct block_size_share *share = &sizes->shares[i];
 
-        sum += share->up_to > SHARES ? (SHARES - given) / blanks : share->up_to;
+        sum += share->up_to > SHARES ? rest : share->up_to;
         share->up_to = sum;
     }
     /* What a division left over. */

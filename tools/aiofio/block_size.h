@@ -12,7 +12,8 @@
 #include "text.h"
 
 #define BLOCK_SIZES_MAX 64u
-#define BLOCK_SIZE_LEAST 512u
+#define BLOCK_SIZE_LEAST 1u
+#define BLOCK_SIZE_LEAST_SECTOR 512u /* of all but appends */
 #define BLOCK_SIZE_MOST (32u << 20)
 
 /* Directions for which sizes can differ: reads and writes. fio's third, trim, is read and unused.

@@ -134,7 +134,8 @@ static void repeat(const struct buffer_content *content, unsigned char *data, ui
 static void fill_random(const struct buffer_content *content, void *data, uint32_t length)
 {
     struct stamp stamp = {
-        .length = length - length % STAMP_SECTOR,
+        /* There is room: buffers are whole pages. */
+        .length = (length + STAMP_SECTOR - 1) / STAMP_SECTOR * STAMP_SECTOR,
         .run = content->identity->run,
         .sequence = identity_next(content->identity),
         .job = content->job,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "distribution.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,6 +257,7 @@ static uint64_t place_rank(const struct distribution *distribution, uint64_t ran
 
     if (rank >= count)
         rank = count - 1;
+    assert(count > 0);
     if (!distribution->has_center)
         return permutation_at(&distribution->scatter, rank);
     return (rank + (uint64_t)(distribution->center * (double)(count - 1))) % count;

@@ -28,7 +28,8 @@ static int open_once(struct handle *handle, const struct target *target,
 
     handle->log = (struct message){0};
     options.direct = need->direct;
-    options.unaligned = AIO_UNALIGNED_REJECT; /* the road that was asked for is measured */
+    if (need->grain)
+        options.unaligned = AIO_UNALIGNED_REJECT; /* the road that was asked for is measured */
     options.alignment = alignment;
     options.log = handle_log;
     options.log_context = &handle->log;

@@ -23,7 +23,8 @@ struct handle_need {
     bool write;
     int flags; /* O_SYNC or O_DSYNC */
     enum aio_direct direct;
-    uint64_t grain; /* bytes: every offset and length is a multiple of it */
+    uint64_t grain; /* bytes: every offset and length is a multiple of it; 0: of none, and any
+                       way to write is taken */
 };
 
 /* The open flags that sync= asks for. */

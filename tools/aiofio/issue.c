@@ -94,14 +94,16 @@ static inline void finish(const struct issuer *issuer, const struct source *sour
 }
 
 /* Sets all that ever differs between operations; the rest was zeroed once. */
-static void make_op(struct operation *operation, struct aio_op *op)
+static void make_op(const struct issuer *issuer, struct operation *operation, struct aio_op *op)
 {
     bool is_sync = operation->direction == DIRECTION_SYNC;
 
     if (is_sync)
         op->opcode = operation->datasync ? AIO_OP_DATASYNC : AIO_OP_SYNC;
+    else if (operation->direction == DIRECTION_WRITE)
+        op->opcode = issuer->appends ? AIO_OP_APPEND : AIO_OP_WRITE;
     else
-        op->opcode = operation->direction == DIRECTION_WRITE ? AIO_OP_WRITE : AIO_OP_READ;
+        op->opcode = AIO_OP_READ;
     op->file = operation->file;
     op->buf = is_sync ? NULL : operation->data;
     op->len = operation->length;
@@ -178,7 +180,7 @@ static bool fill(struct issuer *issuer, const struct source *source, uint64_t *n
             issuer->idle_count--;
             operation->prepared_ns = *now_ns;
             issuer->batch[count] = operation;
-            make_op(operation, &issuer->ops[count++]);
+            make_op(issuer, operation, &issuer->ops[count++]);
         }
         if (count > 0)
             *now_ns = submit_batch(issuer, source, count, *now_ns);
@@ -239,12 +241,30 @@ static void run_queue(struct issuer *issuer, const struct source *source)
     }
 }
 
-static ssize_t execute(const struct operation *operation)
+static ssize_t execute_write(struct issuer *issuer, const struct operation *operation)
+{
+    uint64_t synced_ns = 0;
+    ssize_t result;
+    int error;
+
+    if (issuer->appends)
+        result = aio_file_append(operation->file, operation->data, operation->length, NULL);
+    else
+        result = aio_file_pwrite(operation->file, operation->data, operation->length,
+                                 (off_t)operation->offset);
+    if (!issuer->commit || result < 0)
+        return result;
+    error = group_commit_wait(issuer->commit, operation->file, issuer->commit_wanted, &synced_ns);
+    if (synced_ns)
+        job_stats_add(issuer->stats, DIRECTION_SYNC, 1, 0, synced_ns, synced_ns);
+    return error < 0 ? error : result;
+}
+
+static ssize_t execute(struct issuer *issuer, const struct operation *operation)
 {
     switch (operation->direction) {
     case DIRECTION_WRITE:
-        return aio_file_pwrite(operation->file, operation->data, operation->length,
-                               (off_t)operation->offset);
+        return execute_write(issuer, operation);
     case DIRECTION_SYNC:
         return operation->datasync ? aio_file_datasync(operation->file)
                                    : aio_file_sync(operation->file);
@@ -278,7 +298,7 @@ static void run_blocking(struct issuer *issuer, const struct source *source)
         job_stats_submit(issuer->stats, 1);
         operation->prepared_ns = clock_now_ns();
         operation->submitted_ns = operation->prepared_ns;
-        result = execute(operation);
+        result = execute(issuer, operation);
         now_ns = clock_now_ns();
         source->tick(source->context, now_ns);
         job_stats_complete(issuer->stats, 1);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "expect.h"
+#include "group_commit.h"
 #include "stats.h"
 
 /* A place for an operation in flight. The buffers are its own. */
@@ -70,8 +71,11 @@ struct issuer {
     unsigned reap_min;
     unsigned reap_max;
     unsigned low;
-    const struct pacer *pacer; /* NULL: operations are due at once */
-    uint64_t due_ns;           /* of the operation that is held back; 0: none */
+    bool appends;                /* writes go to the end of the file */
+    struct group_commit *commit; /* with blocking calls; NULL: none */
+    unsigned commit_wanted;      /* writers that a datasync is to be shared by */
+    const struct pacer *pacer;   /* NULL: operations are due at once */
+    uint64_t due_ns;             /* of the operation that is held back; 0: none */
     struct operation *operations;
     struct operation **idle;
     unsigned idle_count;

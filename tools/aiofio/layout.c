@@ -164,8 +164,9 @@ static int make_file(struct maker *maker)
         aio_buffer_free(maker->piece);
         maker->piece = NULL;
     } else {
-        result = reserve(maker);
-        if (result == 0 && target->made)
+        /* A file that is only appended to begins empty. */
+        result = target->end > target->size ? reserve(maker) : 0;
+        if (result == 0 && target->made && target->end)
             result = write_label(maker);
     }
     return result == 0 ? settle(maker) : result;
@@ -225,7 +226,7 @@ static int try_handles(const struct plan *plan, struct message *message)
             .write = job->writes,
             .flags = handle_sync_flags(job->options),
             .direct = job->options->direct ? AIO_DIRECT_REQUIRED : AIO_DIRECT_NEVER,
-            .grain = plan_job_grain(job),
+            .grain = job->appends ? 0 : plan_job_grain(job),
         };
         struct handle handle;
 

@@ -91,8 +91,8 @@ static int attach_file(struct plan *plan, struct plan_job *job, unsigned number,
         job->target = target;
     if (!target->is_written)
         target->fallocate = options->fallocate;
-    /* Nothing beyond offset + size is ever touched. */
-    if (plan_file_end(job, file) > target->end)
+    /* Nothing beyond offset + size is ever touched; what appends will need is not known. */
+    if (!job->appends && plan_file_end(job, file) > target->end)
         target->end = plan_file_end(job, file);
     if (job->writes && !target->is_device && options->filesize > target->end)
         target->end = options->filesize;
@@ -169,7 +169,7 @@ static int check_size(const struct plan *plan, const struct plan_job *job,
     const struct target *target = file->target;
     uint64_t end = plan_file_end(job, file);
 
-    if (!target->exists || end <= target->size)
+    if (!target->exists || job->appends || end <= target->size)
         return 0;
     for (unsigned i = 0; i < plan->job_count && !target->is_device; i++) {
         const struct plan_job *writer = &plan->jobs[i];
@@ -193,8 +193,8 @@ static bool is_covered(const struct plan *plan, const struct plan_job *job,
         const struct plan_file *written = plan_job_file(writer, file->target);
         bool before = writer->stage < job->stage || writer->section == job->waits_for;
 
-        if (!written || !before || writer == job || !writer->writes || writer->reads ||
-            writer->options->create_only || writer->options->number_ios)
+        if (!written || !before || writer == job || writer->appends || !writer->writes ||
+            writer->reads || writer->options->create_only || writer->options->number_ios)
             continue;
         if (pattern_covers(&written->pattern) && writer->offset <= job->offset &&
             plan_file_end(writer, written) >= plan_file_end(job, file))
@@ -214,7 +214,7 @@ static uint64_t common_block(const struct plan *plan, const struct target *targe
 
         const struct plan_file *file = plan_job_file(job, target);
 
-        if (!file || (!job->verifies && !job->writes))
+        if (!file || job->appends || (!job->verifies && !job->writes))
             continue;
         block = common_divisor(job->grain, block);
         block = common_divisor(block, job->offset);
@@ -290,11 +290,12 @@ static int check_job(struct plan *plan, struct plan_job *job, const struct layou
 
         if (check_permission(job, file, rules, message) || check_size(plan, job, file, message))
             return -1;
-        if (job->file_count > 1 && job->writes && file->target->is_verified)
+        if ((job->file_count > 1 || job->appends) && job->writes && file->target->is_verified)
             return message_set(message,
-                               "job '%s' has %u files, and '%s' is verified by another job: give "
-                               "that file a job of its own",
-                               job->options->name, job->file_count, file->path);
+                               "job '%s' %s, and '%s' is verified by another job: give that file "
+                               "a job of its own",
+                               job->options->name, job->appends ? "appends" : "has several files",
+                               file->path);
         if (!file->target->exists && job->reads && !is_covered(plan, job, file))
             file->target->needs_content = true;
     }

@@ -18,6 +18,7 @@ static const struct option_choice rw_choices[] = {
     {"rw", WORKLOAD_RW, false, "sequential reads and writes"},
     {"readwrite", WORKLOAD_RW, false, "the same as rw"},
     {"randrw", WORKLOAD_RANDRW, false, "random reads and writes"},
+    {"append", WORKLOAD_APPEND, false, "writes at the end of the file, of any size (not in fio)"},
     {"trim", 0, true, NULL},
     {"randtrim", 0, true, NULL},
     {"trimwrite", 0, true, NULL},
@@ -421,7 +422,7 @@ const struct option option_table[] = {
            "what the job does; randread:8: a new place every 8 operations; read:4k: a hole of 4k "
            "after each, negative: backwards",
            option_set_rw),
-    LIST("bs", "blocksize", "sizes", bs_list, 512, 32 << 20, "4096",
+    LIST("bs", "blocksize", "sizes", bs_list, 1, 32 << 20, "4096",
          "bytes of each operation, by direction (read,write)"),
     SETTER("size", NULL, "size", size, 0, 1ull << 62, NULL, NULL,
            "bytes of the region, and to move in one pass, or percent of the file; 0 or unset: "
@@ -582,6 +583,9 @@ const struct option option_table[] = {
            "how much of each chunk is the same, zeros or buffer_pattern"),
     NUMBER("buffer_compress_chunk", NULL, "size", buffer_compress_chunk, 32, 32 << 20, "512",
            "bytes that buffer_compress_percentage is of"),
+    NUMBER("x_group_commit", NULL, "number", x_group_commit, 0, 4096, "0",
+           "clones that write one file wait until so many share a datasync; their latency is until "
+           "the data is durable (not in fio)"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 

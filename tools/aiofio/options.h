@@ -22,6 +22,7 @@ enum rw_choice {
     WORKLOAD_RANDWRITE,
     WORKLOAD_RW,
     WORKLOAD_RANDRW,
+    WORKLOAD_APPEND,
 };
 
 /* How a job reaches the disk. */
@@ -181,6 +182,7 @@ struct job_options {
     char *buffer_pattern;
     uint64_t buffer_compress_percentage;
     uint64_t buffer_compress_chunk;
+    uint64_t x_group_commit; /* 0: none */
 };
 
 /* A word that an option accepts. */

@@ -12,7 +12,8 @@
 
 static bool does_read(const struct job_options *options)
 {
-    return options->rw != WORKLOAD_WRITE && options->rw != WORKLOAD_RANDWRITE;
+    return options->rw != WORKLOAD_WRITE && options->rw != WORKLOAD_RANDWRITE &&
+           options->rw != WORKLOAD_APPEND;
 }
 
 static bool does_write(const struct job_options *options)
@@ -335,6 +336,34 @@ static int find_waited(const struct job_list *list, size_t section, size_t *wait
     return 0;
 }
 
+static int check_sizes(const struct plan_job *job, struct message *message)
+{
+    for (unsigned i = 0; i < BLOCK_SIZE_DIRECTIONS; i++)
+        if (!job->appends && job->pattern.sizes[i].least < BLOCK_SIZE_LEAST_SECTOR)
+            return message_set(message,
+                               "bs=%u is below the least value, %u: only rw=append has "
+                               "smaller sizes",
+                               job->pattern.sizes[i].least, BLOCK_SIZE_LEAST_SECTOR);
+    if (job->appends && job->verifies)
+        return message_set(message, "verify is not supported with rw=append in this version");
+    return 0;
+}
+
+static int check_group_commit(const struct job_options *options, struct message *message)
+{
+    if (!options->x_group_commit)
+        return 0;
+    if (options->ioengine != ENGINE_BLOCKING)
+        return message_set(message, "x_group_commit needs an engine with blocking calls: "
+                                    "ioengine=sync");
+    if (!options->filename || list_length(options->filename) > 1 ||
+        (options->directory && list_length(options->directory) > 1))
+        return message_set(message, "x_group_commit needs filename= with one file for all clones");
+    if (!does_write(options))
+        return message_set(message, "x_group_commit needs a job that writes");
+    return 0;
+}
+
 static int add_clone(struct plan *plan, const struct job_list *list, size_t section, unsigned clone,
                      struct message *message)
 {
@@ -358,12 +387,15 @@ static int add_clone(struct plan *plan, const struct job_list *list, size_t sect
         .reads = does_read(options),
         .writes = does_write(options),
         .random = is_random(options),
+        .appends = options->rw == WORKLOAD_APPEND,
         .verifies = options->verify != VERIFY_NONE && !options->create_only,
     };
     set_depths(job);
     if (add_files(job, message) || set_pattern(job, message))
         return -1;
     options->bs = largest_size(job);
+    if (check_sizes(job, message))
+        return -1;
     if (options->verify != VERIFY_NONE && job->grain % STAMP_SECTOR)
         return message_set(message, "verify needs bs in multiples of %u bytes", STAMP_SECTOR);
     return 0;
@@ -376,7 +408,7 @@ int plan_build(struct plan *plan, struct job_list *list, struct message *message
     for (size_t i = 0; i < list->count; i++) {
         struct job_options *options = &list->jobs[i];
 
-        if (check_options(options, message))
+        if (check_options(options, message) || check_group_commit(options, message))
             return message_prefix(message, "job '%s'", options->name);
         note_oddities(list, options);
         if (i == 0 || options->stonewall)

@@ -36,6 +36,7 @@ struct plan_job {
     bool reads;
     bool writes;
     bool random;
+    bool appends; /* its writes go to the end of the file, and have any size */
     bool verifies;
     unsigned depth; /* operations in flight */
     unsigned batch; /* most operations of a submit */

@@ -56,6 +56,10 @@ int run_init(struct run *run, struct plan *plan, const struct run_hooks *hooks, 
     if (run->ended_fd < 0)
         return message_set(message, "eventfd: %s", strerror(errno));
 
+    /* Every section has a job at least. */
+    run->commits = must_alloc(plan->job_count, sizeof(*run->commits));
+    for (unsigned i = 0; i < plan->job_count; i++)
+        group_commit_init(&run->commits[i]);
     run->workers = must_alloc(plan->job_count, sizeof(*run->workers));
     for (unsigned i = 0; i < plan->job_count; i++) {
         struct worker *worker = &run->workers[i];
@@ -76,6 +80,9 @@ int run_init(struct run *run, struct plan *plan, const struct run_hooks *hooks, 
 
 void run_free(struct run *run)
 {
+    for (unsigned i = 0; run->commits && i < run->plan->job_count; i++)
+        group_commit_destroy(&run->commits[i]);
+    free(run->commits);
     for (unsigned i = 0; run->workers && i < run->plan->job_count; i++) {
         job_stats_free(run->workers[i].stats);
         job_log_free(run->workers[i].log);
@@ -109,20 +116,35 @@ static void count_writers(const struct run *run, unsigned stage)
     }
 }
 
+/* All clones belong to their group before the first of them can wait for the others. */
+static void join_commits(struct run *run, unsigned stage)
+{
+    for (unsigned i = 0; i < run->plan->job_count; i++) {
+        const struct plan_job *job = run->workers[i].job;
+
+        if (job->stage == stage && job->options->x_group_commit)
+            group_commit_join(&run->commits[job->section]);
+    }
+}
+
 static int start_stage(struct run *run, unsigned stage, unsigned *started, struct message *message)
 {
     int result = 0;
 
     *started = 0;
     count_writers(run, stage);
-    for (unsigned i = 0; i < run->plan->job_count && result == 0; i++) {
+    join_commits(run, stage);
+    for (unsigned i = 0; i < run->plan->job_count; i++) {
         struct worker *worker = &run->workers[i];
 
         if (worker->job->stage != stage)
             continue;
-        result = pthread_create(&worker->thread, NULL, worker_main, worker);
+        if (result == 0)
+            result = pthread_create(&worker->thread, NULL, worker_main, worker);
         if (result == 0)
             ++*started;
+        else if (worker->job->options->x_group_commit)
+            group_commit_leave(&run->commits[worker->job->section]);
     }
     if (result == 0)
         return 0;

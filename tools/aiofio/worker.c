@@ -144,7 +144,7 @@ static int open_file(struct worker *worker, struct handle *handle, unsigned numb
         .write = job->writes,
         .flags = handle_sync_flags(job->options),
         .direct = job->options->direct ? AIO_DIRECT_REQUIRED : AIO_DIRECT_NEVER,
-        .grain = plan_job_grain(job),
+        .grain = job->appends ? 0 : plan_job_grain(job),
     };
     struct message message = {0};
     int result = handle_open(handle, job->files[number].target, &need, &message);
@@ -227,6 +227,10 @@ static int open_all(struct worker *worker)
     worker->issuer.file = worker->handle.file;
     worker->issuer.queue = worker->queue;
     worker->issuer.stats = worker->stats;
+    worker->issuer.appends = job->appends;
+    worker->issuer.commit_wanted = (unsigned)job->options->x_group_commit;
+    if (worker->issuer.commit_wanted)
+        worker->issuer.commit = &worker->run->commits[job->section];
     return result;
 }
 
@@ -373,6 +377,31 @@ static void choose_processors(struct worker *worker)
         worker_fail(worker, -result, "cpus_allowed", 0, NULL);
 }
 
+static void leave_commit(struct worker *worker)
+{
+    if (worker->job->options->x_group_commit)
+        group_commit_leave(&worker->run->commits[worker->job->section]);
+}
+
+/* Opens, works, verifies. */
+static void do_job(struct worker *worker)
+{
+    if (open_all(worker) < 0) {
+        leave_commit(worker);
+        verify_phase_run(worker);
+        return;
+    }
+    getrusage(RUSAGE_THREAD, &worker->usage_before);
+    worker->start_ns = clock_now_ns();
+    atomic_store_explicit(&worker->progress.letter, work_letter(worker->job), memory_order_relaxed);
+    workload_run(worker);
+    leave_commit(worker);
+    end_fsync(worker);
+    verify_phase_run(worker);
+    worker->stats->elapsed_ns = clock_now_ns() - worker->start_ns;
+    add_usage(worker->stats, &worker->usage_before);
+}
+
 void *worker_main(void *argument)
 {
     struct worker *worker = argument;
@@ -382,21 +411,10 @@ void *worker_main(void *argument)
     choose_processors(worker);
     wait_for_others(worker);
     delay_start(worker);
-    if (worker->job->options->create_only) {
-        worker->stopping = true;
-    } else if (open_all(worker) == 0) {
-        getrusage(RUSAGE_THREAD, &worker->usage_before);
-        worker->start_ns = clock_now_ns();
-        atomic_store_explicit(&worker->progress.letter, work_letter(worker->job),
-                              memory_order_relaxed);
-        workload_run(worker);
-        end_fsync(worker);
-        verify_phase_run(worker);
-        worker->stats->elapsed_ns = clock_now_ns() - worker->start_ns;
-        add_usage(worker->stats, &worker->usage_before);
-    } else {
-        verify_phase_run(worker);
-    }
+    if (worker->job->options->create_only)
+        leave_commit(worker);
+    else
+        do_job(worker);
     close_all(worker);
     announce_end(worker);
     atomic_store_explicit(&worker->progress.letter, '_', memory_order_relaxed);

@@ -44,7 +44,8 @@ struct run {
     struct findings findings;
     _Atomic int stop_signal; /* 0: go on. Relaxed: only the number matters. */
     struct worker *workers;
-    bool live; /* the jobs show every completion: see live.h */
+    bool live;                    /* the jobs show every completion: see live.h */
+    struct group_commit *commits; /* by section of the job list */
     pthread_mutex_t pause_lock;
     pthread_cond_t pause_end; /* signalled when pauses are to be cut short, and jobs end */
     _Atomic bool ends_all;    /* exitall: what has not started does not. Relaxed, as above. */
