@@ -73,7 +73,8 @@ reduce aiofio.txt | sed -E 's/ioengine=kaio/ioengine=libaio/
 # fio starts processes where aiofio starts threads; its aggregated disks depend on the machine.
 # That iodepth_batch is not set is said by aiofio alone.
 only_fio=$(comm -23 fio.lines aiofio.lines | grep -vE '^Starting N process' || true)
-only_aiofio=$(comm -13 fio.lines aiofio.lines | grep -vE '^Starting N thread|^iodepth_batch is not' || true)
+only_aiofio=$(comm -13 fio.lines aiofio.lines |
+    grep -vE '^Starting N thread|^iodepth_batch is not' || true)
 if [[ -n $only_fio || -n $only_aiofio ]]; then
     printf 'only in the report of fio:\n%s\nonly in the report of aiofio:\n%s\n' "$only_fio" \
         "$only_aiofio"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -722,6 +723,24 @@ START_TEST(a_group_shares_its_syncs)
 }
 END_TEST
 
+/* More clones than there may be descriptors, all at work at the same time. */
+START_TEST(clones_can_share_a_handle)
+{
+    struct rlimit limit = {.rlim_cur = 40, .rlim_max = 40};
+    struct run_result result;
+
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    result = RUN("--name=j --filename=f --rw=randwrite --size=64k --numjobs=64 --x_share=file "
+                 "--number_ios=4 --rate_iops=10 --group_reporting",
+                 0);
+    REQUIRE_TEXT(result.out, "issued rwts: total=0,256,0,0");
+    run_result_free(&result);
+    result = RUN("--name=j --rw=write --size=64k --x_share=file", 1);
+    REQUIRE_TEXT(result.errors, "x_share=file needs filename=");
+    run_result_free(&result);
+}
+END_TEST
+
 static void add_all(TCase *tests)
 {
     tcase_add_loop_test(tests, totals_are_those_of_fio, 0, COUNT(totals));
@@ -749,6 +768,7 @@ static void add_all(TCase *tests)
     tcase_add_loop_test(tests, appends_of_any_size_extend_the_file, 0, COUNT(appends));
     tcase_add_test(tests, appending_to_a_file_of_somebody_else_is_refused);
     tcase_add_test(tests, a_group_shares_its_syncs);
+    tcase_add_test(tests, clones_can_share_a_handle);
     tcase_add_test(tests, sequences_repeat_unless_told_not_to);
 }
 

@@ -186,6 +186,12 @@ static const struct option_choice service_choices[] = {
     {NULL, 0, false, NULL},
 };
 
+static const struct option_choice share_choices[] = {
+    {"none", SHARE_NOTHING, false, "each clone opens the file for itself"},
+    {"file", SHARE_FILE, false, "one handle, struct aio_file, for all clones"},
+    {NULL, 0, false, NULL},
+};
+
 static uint64_t *number_field(const struct option *option, struct job_options *job)
 {
     return (uint64_t *)(void *)((char *)job + option->field);
@@ -586,6 +592,8 @@ const struct option option_table[] = {
     NUMBER("x_group_commit", NULL, "number", x_group_commit, 0, 4096, "0",
            "clones that write one file wait until so many share a datasync; their latency is until "
            "the data is durable (not in fio)"),
+    CHOICE("x_share", NULL, x_share, "none", share_choices,
+           "what clones have in common (not in fio)"),
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL, false, NULL, NULL},
 };
 

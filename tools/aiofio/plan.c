@@ -349,15 +349,23 @@ static int check_sizes(const struct plan_job *job, struct message *message)
     return 0;
 }
 
-static int check_group_commit(const struct job_options *options, struct message *message)
+/* Whether all clones have one and the same file. */
+static bool has_common_file(const struct job_options *options)
 {
+    return options->filename && list_length(options->filename) == 1 &&
+           (!options->directory || list_length(options->directory) == 1);
+}
+
+static int check_common(const struct job_options *options, struct message *message)
+{
+    if (options->x_share == SHARE_FILE && !has_common_file(options))
+        return message_set(message, "x_share=file needs filename= with one file for all clones");
     if (!options->x_group_commit)
         return 0;
     if (options->ioengine != ENGINE_BLOCKING)
         return message_set(message, "x_group_commit needs an engine with blocking calls: "
                                     "ioengine=sync");
-    if (!options->filename || list_length(options->filename) > 1 ||
-        (options->directory && list_length(options->directory) > 1))
+    if (!has_common_file(options))
         return message_set(message, "x_group_commit needs filename= with one file for all clones");
     if (!does_write(options))
         return message_set(message, "x_group_commit needs a job that writes");
@@ -408,7 +416,7 @@ int plan_build(struct plan *plan, struct job_list *list, struct message *message
     for (size_t i = 0; i < list->count; i++) {
         struct job_options *options = &list->jobs[i];
 
-        if (check_options(options, message) || check_group_commit(options, message))
+        if (check_options(options, message) || check_common(options, message))
             return message_prefix(message, "job '%s'", options->name);
         note_oddities(list, options);
         if (i == 0 || options->stonewall)

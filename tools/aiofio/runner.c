@@ -58,6 +58,7 @@ int run_init(struct run *run, struct plan *plan, const struct run_hooks *hooks, 
 
     /* Every section has a job at least. */
     run->commits = must_alloc(plan->job_count, sizeof(*run->commits));
+    run->shares = must_alloc(plan->job_count, sizeof(*run->shares));
     for (unsigned i = 0; i < plan->job_count; i++)
         group_commit_init(&run->commits[i]);
     run->workers = must_alloc(plan->job_count, sizeof(*run->workers));
@@ -83,6 +84,7 @@ void run_free(struct run *run)
     for (unsigned i = 0; run->commits && i < run->plan->job_count; i++)
         group_commit_destroy(&run->commits[i]);
     free(run->commits);
+    free(run->shares);
     for (unsigned i = 0; run->workers && i < run->plan->job_count; i++) {
         job_stats_free(run->workers[i].stats);
         job_log_free(run->workers[i].log);

@@ -158,10 +158,45 @@ static int open_file(struct worker *worker, struct handle *handle, unsigned numb
     return 0;
 }
 
+/* x_share=file: the first clone opens the file. */
+static int open_shared(struct worker *worker)
+{
+    struct run *run = worker->run;
+    struct shared_handle *shared = &run->shares[worker->job->section];
+    int result = 0;
+
+    pthread_mutex_lock(&run->pause_lock);
+    if (shared->users == 0)
+        result = open_file(worker, &shared->handle, 0);
+    if (result == 0) {
+        shared->users++;
+        worker->handle = shared->handle;
+    }
+    pthread_mutex_unlock(&run->pause_lock);
+    return result;
+}
+
+/* The last clone closes it. */
+static int close_shared(struct worker *worker)
+{
+    struct run *run = worker->run;
+    struct shared_handle *shared = &run->shares[worker->job->section];
+    int result = 0;
+
+    worker->handle.file = NULL;
+    pthread_mutex_lock(&run->pause_lock);
+    if (--shared->users == 0)
+        result = handle_close(&shared->handle);
+    pthread_mutex_unlock(&run->pause_lock);
+    return result;
+}
+
 static int open_files(struct worker *worker)
 {
     unsigned others = worker->job->file_count - 1;
-    int result = open_file(worker, &worker->handle, 0);
+    int result = worker->job->options->x_share == SHARE_FILE
+                     ? open_shared(worker)
+                     : open_file(worker, &worker->handle, 0);
 
     worker->direct = worker->handle.info.direct_granted;
     if (others)
@@ -244,8 +279,14 @@ static void close_all(struct worker *worker)
         if (result < 0)
             worker_fail(worker, -result, "fsync on close", 0, NULL);
     }
-    for (unsigned i = 0; worker->handle.file && i <= worker->others_count; i++) {
-        result = handle_close(handle_at(worker, worker->others_count - i));
+    for (unsigned i = worker->others_count; worker->handle.file && i > 0; i--) {
+        result = handle_close(&worker->others[i - 1]);
+        if (result < 0)
+            worker_fail(worker, -result, "close", 0, NULL);
+    }
+    if (worker->handle.file) {
+        result = worker->job->options->x_share == SHARE_FILE ? close_shared(worker)
+                                                             : handle_close(&worker->handle);
         if (result < 0)
             worker_fail(worker, -result, "close", 0, NULL);
     }
