@@ -674,6 +674,9 @@ static bool is_default(const struct fio_option *option, const char *value)
     if (strncmp(option->initial, value, strlen(value)) == 0 &&
         option->initial[strlen(value)] == ',')
         return true;
+    if (strcmp(option->type, "time") == 0)
+        return units_time(value, 1, &number, &ignored) == 0 &&
+               units_time(option->initial, 1, &usual, &ignored) == 0 && number == usual;
     return strcmp(option->type, "text") != 0 && units_size(value, &number, &ignored) == 0 &&
            units_size(option->initial, &usual, &ignored) == 0 && number == usual;
 }
