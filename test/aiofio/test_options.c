@@ -145,6 +145,7 @@ START_TEST(the_defaults_of_fio_are_accepted)
         job_options_init(&job);
         ck_assert_msg(option_set(&job, option->name, option->initial, &message) == 0, "%s",
                       message.text);
+        ck_assert_str_eq(message.note, "");
         job_options_free(&job);
     }
 }

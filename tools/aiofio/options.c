@@ -695,13 +695,13 @@ static int set_fio_option(const struct fio_option *option, const char *value,
     if ((flag || strcmp(option->type, "0 or 1") == 0) &&
         read_bool(option->name, value, &number, message))
         return -1;
+    if (is_default(option, value))
+        return 0;
     if (option->ignored) {
         message_note_once(message, option->name, "option '%s' is ignored: %s", option->name,
                           option->reason);
         return 0;
     }
-    if (is_default(option, value))
-        return 0;
     return message_refuse(message, "option '%s' is not supported because %s", option->name,
                           option->reason);
 }
