@@ -209,12 +209,6 @@ static int open_files(struct worker *worker)
     return result;
 }
 
-/* All open files of the worker, the first one first. */
-static struct handle *handle_at(struct worker *worker, unsigned number)
-{
-    return number == 0 ? &worker->handle : &worker->others[number - 1];
-}
-
 /* A job that verifies has one file. */
 int worker_sync(struct worker *worker)
 {
