@@ -47,6 +47,14 @@ stonewall
 filename=one
 rw=read
 percentile_list=50:90:99.999
+[unified]
+stonewall
+unified_rw_reporting=mixed
+rw=randrw
+[both]
+stonewall
+unified_rw_reporting=both
+rw=randrw
 [pass]
 stonewall
 filename=one
@@ -56,9 +64,9 @@ END
 
 for format in json json+; do
     fio --eta=never --output-format="$format" --output=fio.json job.fio
-    rm -f one mixed.*
+    rm -f one ./*.0
     "$aiofio" --eta=never --output-format="$format" --output=aiofio.json job.fio 2>notes
-    rm -f one mixed.*
+    rm -f one ./*.0
     python3 - "$format" <<'END'
 import json, sys
 
@@ -94,9 +102,13 @@ for left, right in zip(fio["jobs"], aiofio["jobs"]):
     assert name == right["jobname"]
     assert left["groupid"] == right["groupid"], name
     for key in "io_bytes", "total_ios":
-        totals = [sum(job[way][key] for way in ("read", "write")) for job in (left, right)]
-        assert totals[0] == totals[1], f"{name}: {key}: {totals}"
-    if name != "mixed":
+        for ways in ("read", "write"), ("mixed",):
+            totals = [sum(job[way][key] for way in ways if way in job) for job in (left, right)]
+            assert totals[0] == totals[1] or totals[0] == 0, f"{name}: {key}: {totals}"
+    if name == "unified":
+        assert [way for way in ("read", "write", "trim", "mixed") if way in right] == ["mixed"]
+        continue
+    if name not in ("mixed", "both"):
         for way in "read", "write", "trim":
             assert left[way]["io_bytes"] == right[way]["io_bytes"], f"{name}: {way}"
     for way in "read", "write":

@@ -77,6 +77,12 @@ shares = sum(sum(first["latency_" + unit].values()) for unit in ("ns", "us", "ms
 assert abs(shares - 100) < 0.001, shares
 assert second["write"]["lat_ns"]["N"] == 0 and second["write"]["bw_samples"] == 0
 
+# Later versions of fio have these, too; the second job began after the first had ended.
+for job in first, second:
+    assert {"job_start", "latency_target_ns", "latency_window_us"} <= set(job)
+    assert root["timestamp_ms"] - 10**6 < job["job_start"] <= root["timestamp_ms"] + 1000
+assert first["job_start"] <= second["job_start"] + 1
+
 own = root["aiofile"]
 assert own["exit_code"] == 0 and own["verdict"] == "ok"
 verify = own["jobs"][0]["verify"]

@@ -100,7 +100,12 @@ both=$("$aiofio" "${terse[@]}" --append-terse)
 grep -q '^3;aiofio-' <<<"$both"
 grep -q '^Run status group 0' <<<"$both"
 rm -f a.0.0
+mixed=$("$aiofio" "${terse[@]}" --minimal --unified_rw_reporting=mixed)
+rm -f a.0.0
 if command -v fio >/dev/null; then
+    theirs=$(fio --eta=never "${terse[@]}" --minimal --unified_rw_reporting=mixed)
+    rm -f a.0.0
+    diff <(fields "$theirs") <(fields "$mixed") || fail "unified terse lines differ"
     theirs=$(fio --eta=never "${terse[@]}" --minimal)
     diff <(fields "$theirs") <(fields "$ours") || fail "the terse lines differ in their fields"
     echo "the terse line has fio's $(tr ';' '\n' <<<"$ours" | wc -l) fields"

@@ -34,6 +34,10 @@ stonewall
 rw=randrw
 numjobs=2
 group_reporting
+[unified]
+stonewall
+filename=one
+unified_rw_reporting=mixed
 [blocking]
 stonewall
 filename=one

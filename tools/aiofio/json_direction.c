@@ -86,12 +86,9 @@ static void put_windows(json_t *object, const struct report_entry *entry,
     json_put_count(object, "iops_samples", iops.samples);
 }
 
-json_t *json_direction(const struct report_entry *entry, unsigned direction, bool bins)
+json_t *json_direction(const struct report_entry *entry, unsigned part, bool bins)
 {
-    static const struct direction_stats none;
-    const struct direction_stats *stats =
-        direction < DIRECTION_COUNT ? &entry->stats->directions[direction] : &none;
-    double group = direction < DIRECTION_COUNT ? entry->group_bytes_per_s[direction] : 0;
+    const struct direction_stats *stats = report_stats(entry, part);
     /* As in fio: what did not happen took no time. */
     uint64_t runtime_ns = stats->total.operations ? stats->runtime_ns : 0;
     double bytes_per_s = report_rate_of((double)stats->total.bytes, runtime_ns);
@@ -107,7 +104,7 @@ json_t *json_direction(const struct report_entry *entry, unsigned direction, boo
     json_put_count(object, "short_ios", stats->shorts);
     json_put_count(object, "drop_ios", 0);
     put_latencies(object, entry, stats, bins);
-    put_windows(object, entry, stats, group);
+    put_windows(object, entry, stats, entry->group_bytes_per_s[part]);
     return object;
 }
 

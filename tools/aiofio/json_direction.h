@@ -9,9 +9,9 @@
 
 #include "report_entries.h"
 
-/* The object "read" or "write"; direction DIRECTION_COUNT: of an operation that there is none of.
- * bins: with the counts of all buckets. */
-json_t *json_direction(const struct report_entry *entry, unsigned direction, bool bins);
+/* The object "read", "write", "trim" or "mixed"; part as in report_stats(). bins: with the counts
+ * of all buckets. */
+json_t *json_direction(const struct report_entry *entry, unsigned part, bool bins);
 
 /* The object "sync". */
 json_t *json_sync(const struct report_entry *entry, bool bins);

@@ -136,6 +136,16 @@ static const struct option_choice thinktime_choices[] = {
     {NULL, 0, false, NULL},
 };
 
+static const struct option_choice unified_choices[] = {
+    {"none", UNIFIED_NONE, false, "reads and writes apart"},
+    {"mixed", UNIFIED_MIXED, false, "reads and writes as one"},
+    {"both", UNIFIED_BOTH, false, "apart, and as one"},
+    {"0", UNIFIED_NONE, false, "the same as none"},
+    {"1", UNIFIED_MIXED, false, "the same as mixed"},
+    {"2", UNIFIED_BOTH, false, "the same as both"},
+    {NULL, 0, false, NULL},
+};
+
 static const struct option_choice log_window_choices[] = {
     {"avg", LOG_WINDOW_AVERAGE, false, "the average"},
     {"max", LOG_WINDOW_MAX, false, "the largest"},
@@ -472,6 +482,8 @@ const struct option option_table[] = {
     {"disable_bw_measurement", "disable_bw", "0 or 1", FIELD(disable_bw), 0, 1, "0", NULL, false,
      "leave the spread of bandwidth and IOPS out", set_bool},
     BOOL("gtod_reduce", gtod_reduce, "0", "all four of disable_lat, _clat, _slat and _bw"),
+    CHOICE("unified_rw_reporting", NULL, unified_rw_reporting, "none", unified_choices,
+           "report reads and writes apart or as one"),
     MILLISECONDS("bwavgtime", bwavgtime_us, 1000, "500",
                  "bandwidth is averaged over this time (milliseconds without unit)"),
     MILLISECONDS("iopsavgtime", iopsavgtime_us, 1000, "500",

@@ -64,6 +64,9 @@ enum fallocate_choice {
 /* What the operations of a run at one random place do: see rw_sequencer. */
 enum sequencer_choice { SEQUENCER_SEQUENTIAL, SEQUENCER_IDENTICAL };
 
+/* Whether reads and writes are reported apart, as one, or both. */
+enum unified_choice { UNIFIED_NONE, UNIFIED_MIXED, UNIFIED_BOTH };
+
 /* What a row of a log says of a window of time. */
 enum log_window_choice { LOG_WINDOW_AVERAGE, LOG_WINDOW_MAX, LOG_WINDOW_BOTH };
 
@@ -106,6 +109,7 @@ struct job_options {
     uint64_t disable_slat;
     uint64_t disable_bw;
     uint64_t gtod_reduce;
+    uint64_t unified_rw_reporting;
     uint64_t bwavgtime_us;
     uint64_t iopsavgtime_us;
     char *write_bw_log; /* prefixes of files: NULL for no log, "" for the name of the job */

@@ -61,18 +61,26 @@ void report_banner(FILE *out, const struct plan *plan)
 
 static void print_group(FILE *out, const struct run *run, unsigned group)
 {
-    static const char *const names[DIRECTION_DATA_COUNT] = {"  READ", " WRITE", "VERIFY"};
+    static const struct {
+        unsigned part;
+        const char *name;
+    } parts[] = {
+        {DIRECTION_READ, "  READ"},
+        {DIRECTION_WRITE, " WRITE"},
+        {PART_MIXED, " MIXED"},
+        {DIRECTION_VERIFY, "VERIFY"},
+    };
 
     fprintf(out, "\nRun status group %u (all jobs):\n", group);
-    for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++) {
-        struct group_sum sum = group_sum(run, group, i);
+    for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        struct group_sum sum = group_sum(run, group, parts[i].part);
         char slow[2][UNITS_TEXT];
         char fast[2][UNITS_TEXT];
         char total[2][UNITS_TEXT];
 
         if (sum.jobs == 0)
             continue;
-        fprintf(out, " %s: bw=", names[i]);
+        fprintf(out, " %s: bw=", parts[i].name);
         report_rate(out, group_sum_rate(&sum));
         fprintf(out, ", %s/s-%s/s (%s/s-%s/s), io=%s (%s), run=%" PRIu64 "-%" PRIu64 "msec\n",
                 units_print_binary(slow[0], sum.slowest), units_print_binary(fast[0], sum.fastest),

@@ -8,7 +8,16 @@
 #include "report_lines.h"
 #include "units.h"
 
-static const char *const direction_names[DIRECTION_DATA_COUNT] = {"read", "write", "verify"};
+/* In the order in which they are reported. */
+static const struct {
+    unsigned part;
+    const char *name;
+} parts[] = {
+    {DIRECTION_READ, "read"},
+    {DIRECTION_WRITE, "write"},
+    {PART_MIXED, "mixed"},
+    {DIRECTION_VERIFY, "verify"},
+};
 
 static void print_heading(FILE *out, const struct report_entry *entry)
 {
@@ -55,18 +64,18 @@ static void print_latencies(FILE *out, const struct direction_stats *stats,
             report_percentiles(out, rows[i].label, rows[i].histogram, list);
 }
 
-static void print_direction(FILE *out, const struct report_entry *entry, unsigned direction)
+static void print_part(FILE *out, const struct report_entry *entry, const char *name, unsigned part)
 {
-    const struct direction_stats *stats = &entry->stats->directions[direction];
+    const struct direction_stats *stats = report_stats(entry, part);
     const struct job_options *options = entry->first->job->options;
     const struct window_averages averages = {
         .bandwidth_ns = options->bwavgtime_us * 1000,
         .iops_ns = options->iopsavgtime_us * 1000,
-        .all_bytes_per_s = entry->group_bytes_per_s[direction],
+        .all_bytes_per_s = entry->group_bytes_per_s[part],
     };
     char text[UNITS_TEXT];
 
-    fprintf(out, "  %s: IOPS=%s, BW=", direction_names[direction],
+    fprintf(out, "  %s: IOPS=%s, BW=", name,
             units_print_count(text,
                               report_rate_of((double)stats->total.operations, stats->runtime_ns)));
     report_rate(out, report_rate_of((double)stats->total.bytes, stats->runtime_ns));
@@ -168,12 +177,14 @@ void report_entry_print(FILE *out, const struct report_entry *entry)
     struct histogram all;
 
     print_heading(out, entry);
-    for (unsigned i = 0; i < DIRECTION_DATA_COUNT; i++)
-        if (stats->directions[i].total.operations) {
-            print_direction(out, entry, i);
-            if (i < PACED_DIRECTIONS)
-                print_paced(out, entry, &stats->paced[i]);
-        }
+    for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (!report_stats(entry, parts[i].part)->total.operations ||
+            !report_wants(entry->first->job->options, parts[i].part))
+            continue;
+        print_part(out, entry, parts[i].name, parts[i].part);
+        if ((unsigned)parts[i].part < PACED_DIRECTIONS)
+            print_paced(out, entry, &stats->paced[parts[i].part]);
+    }
     job_stats_lat(stats, &all);
     report_distribution(out, &all);
     print_syncs(out, entry);

@@ -115,6 +115,19 @@ static json_t *global_options(const struct plan *plan)
     return object;
 }
 
+/* In milliseconds since 1970: that long ago on the clock that is never set. */
+static json_int_t job_start_ms(const struct worker *worker)
+{
+    uint64_t start_ns = atomic_load_explicit(&worker->progress.start_ns, memory_order_relaxed);
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (start_ns == 0)
+        return 0; /* it never got as far */
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000 -
+           (json_int_t)((clock_now_ns() - start_ns) / NS_PER_MS);
+}
+
 static json_t *job_object(const struct report_entry *entry, const json_t *globals, bool bins)
 {
     const struct job_options *options = entry->first->job->options;
@@ -123,21 +136,28 @@ static json_t *job_object(const struct report_entry *entry, const json_t *global
 
     json_put_text(object, "jobname", options->name);
     json_put_count(object, "groupid", entry->first->job->group);
+    json_put(object, "job_start", json_integer(job_start_ms(entry->first)));
     json_put(object, "error", json_integer(entry->failed ? entry->failed->error.number : 0));
     json_put_count(object, "eta", 0);
     json_put_count(object, "elapsed", entry->first->stats->elapsed_ns / NS_PER_S + 1);
     json_put(object, "job options", job_options_of(options, globals));
-    json_put(object, "read", json_direction(entry, DIRECTION_READ, bins));
-    json_put(object, "write", json_direction(entry, DIRECTION_WRITE, bins));
-    json_put(object, "trim", json_direction(entry, DIRECTION_COUNT, bins));
+    if (report_wants(options, DIRECTION_READ)) {
+        json_put(object, "read", json_direction(entry, DIRECTION_READ, bins));
+        json_put(object, "write", json_direction(entry, DIRECTION_WRITE, bins));
+        json_put(object, "trim", json_direction(entry, PART_NOTHING, bins));
+    }
+    if (report_wants(options, PART_MIXED))
+        json_put(object, "mixed", json_direction(entry, PART_MIXED, bins));
     json_put(object, "sync", json_sync(entry, bins));
     put_cpu(object, stats);
     put_depths(object, stats);
     put_distribution(object, stats);
     json_put_count(object, "latency_depth", entry->first->job->depth);
     json_put_count(object, "latency_target", 0);
+    json_put_count(object, "latency_target_ns", 0);
     json_put_real(object, "latency_percentile", 100);
     json_put_count(object, "latency_window", 0);
+    json_put_count(object, "latency_window_us", 0);
     if (options->description)
         json_put_text(object, "desc", options->description);
     return object;

@@ -29,14 +29,14 @@ static void print_percentiles(FILE *out, const struct report_entry *entry,
     }
 }
 
-static void print_direction(FILE *out, const struct report_entry *entry, unsigned direction)
+static void print_part(FILE *out, const struct report_entry *entry, unsigned part)
 {
-    const struct direction_stats *stats = &entry->stats->directions[direction];
+    const struct direction_stats *stats = report_stats(entry, part);
     const struct job_options *options = entry->first->job->options;
     uint64_t runtime_ns = stats->total.operations ? stats->runtime_ns : 0;
     struct window_summary bandwidth = window_series_summarise(
         &stats->series, options->bwavgtime_us * NS_PER_US, WINDOW_BANDWIDTH, WINDOWS_BUSY);
-    double group = entry->group_bytes_per_s[direction];
+    double group = entry->group_bytes_per_s[part];
     double share = group > 0 ? fmin(100, 100 * 1024 * bandwidth.mean / group) : 0;
 
     fprintf(out, ";%" PRIu64 ";%.0f;%.0f;%" PRIu64, stats->total.bytes / 1024,
@@ -114,14 +114,17 @@ static void print_disks(FILE *out, const struct disk_stats *disks)
 void report_terse_print(FILE *out, const struct report_entries *entries,
                         const struct disk_stats *disks)
 {
+    static const unsigned parts[] = {DIRECTION_READ, DIRECTION_WRITE, PART_MIXED};
+
     for (unsigned i = 0; i < entries->count; i++) {
         const struct report_entry *entry = &entries->entries[i];
         const struct plan_job *job = entry->first->job;
 
         fprintf(out, REPORT_MARK_TERSE "%s;%s;%u;%d", AIOFILE_VERSION, job->options->name,
                 job->group, entry->failed ? entry->failed->error.number : 0);
-        print_direction(out, entry, DIRECTION_READ);
-        print_direction(out, entry, DIRECTION_WRITE);
+        for (unsigned k = 0; k < sizeof(parts) / sizeof(parts[0]); k++)
+            if (report_wants(job->options, parts[k]))
+                print_part(out, entry, parts[k]);
         print_cpu(out, entry->stats);
         print_depths(out, entry->stats);
         print_distribution(out, entry->stats);

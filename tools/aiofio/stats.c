@@ -227,7 +227,7 @@ void job_stats_complete(struct job_stats *stats, unsigned count)
     stats->complete_bins[batch_bin(count)]++;
 }
 
-static void merge_direction(struct direction_stats *to, const struct direction_stats *from)
+void direction_stats_merge(struct direction_stats *to, const struct direction_stats *from)
 {
     to->total.operations += from->total.operations;
     to->total.bytes += from->total.bytes;
@@ -247,7 +247,7 @@ static void merge_direction(struct direction_stats *to, const struct direction_s
 void job_stats_merge(struct job_stats *to, const struct job_stats *from)
 {
     for (unsigned i = 0; i < DIRECTION_COUNT; i++)
-        merge_direction(&to->directions[i], &from->directions[i]);
+        direction_stats_merge(&to->directions[i], &from->directions[i]);
     for (unsigned i = 0; i < PACED_DIRECTIONS; i++) {
         moments_merge(&to->paced[i].lat, &from->paced[i].lat);
         histogram_merge(&to->paced[i].lat_histogram, &from->paced[i].lat_histogram);

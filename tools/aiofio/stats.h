@@ -188,6 +188,9 @@ void job_stats_depth(struct job_stats *stats, unsigned depth, unsigned count);
 void job_stats_submit(struct job_stats *stats, unsigned count);
 void job_stats_complete(struct job_stats *stats, unsigned count);
 
+/* Adds counts and latencies of one direction to those of another; the run time is the longer. */
+void direction_stats_merge(struct direction_stats *to, const struct direction_stats *from);
+
 /* Adds a job to its group: counts add up, run times are those of the longest. */
 void job_stats_merge(struct job_stats *to, const struct job_stats *from);
 
