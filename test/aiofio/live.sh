@@ -21,7 +21,8 @@ fail() {
 
 # --- live JSON ---
 
-job=(--name=job --rw=randrw --size=1m --numjobs=2 --group_reporting --verify=crc32c)
+job=(--name=job --rw=randrw --size=1m --numjobs=2 --group_reporting --verify=crc32c
+    --ioengine=aiofile:threads --iodepth=4)
 time_based=(--time_based --runtime=1)
 "$aiofio" "${job[@]}" "${time_based[@]}" --eta-interval=250 --live-json=live --output=out.json \
     --output-format=json 2>errors
@@ -32,7 +33,7 @@ import json
 lines = [json.loads(line) for line in open("live")]
 root = json.load(open("out.json"))
 job, verify = root["jobs"][0], root["aiofile"]["jobs"][0]["verify"]
-assert len(lines) >= 2, len(lines)
+assert lines[-1]["end_ms"] >= 1000
 end = 0
 for line in lines:
     assert line["start_ms"] == end and line["end_ms"] > end, line
@@ -40,7 +41,6 @@ for line in lines:
     for way in "read", "write", "verify":
         part = line["interval"][way]
         assert ("clat_ns" in part) == (part["total_ios"] > 0)
-        assert part["io_bytes"] == 4096 * part["total_ios"]
         values = list(part.get("clat_ns", {"percentile": {}})["percentile"].values())
         assert values == sorted(values)
 for way, part in ("read", job["read"]), ("write", job["write"]), ("verify", verify["reads"]):
@@ -49,8 +49,8 @@ for way, part in ("read", job["read"]), ("write", job["write"]), ("verify", veri
         assert sums == [part[key], part[key]], (way, key, sums, part[key])
     assert part["total_ios"] > 0
 for way in "read", "write":
-    assert (lines[-1]["total"][way]["clat_ns"]["percentile"]["99.000000"]
-            == job[way]["clat_ns"]["percentile"]["99.000000"])
+    for percent, value in lines[-1]["total"][way]["clat_ns"]["percentile"].items():
+        assert job[way]["clat_ns"]["percentile"].get(percent, value) == value, (way, percent)
 assert lines[-1]["jobs_running"] == 0 and lines[-1]["bad_blocks"] == 0
 END
 
@@ -72,7 +72,7 @@ fi
 
 # --- the line ---
 
-"$aiofio" "${job[@]}" "${time_based[@]}" --eta=always --eta-interval=250 >report 2>line
+"$aiofio" "${job[@]}" --time_based --runtime=2 --eta=always --eta-interval=250 >report 2>line
 lines=$(tr '\r' '\n' <line)
 grep -qE '^Jobs: 2 \(f=2\): \[m\(2\)\]\[[0-9.]+%\]\[r=[0-9.]+[KMG]iB/s,w=[0-9.]+[KMG]iB/s\]'\
 '\[r=[0-9.]+k?,w=[0-9.]+k? IOPS\]\[p50=[0-9]+[num]s,p99=[0-9]+[num]s,max=[0-9]+[num]s\]'\

@@ -98,9 +98,18 @@ check 'assert rows("a_slat.1.log") == [] and len(rows("a_clat.1.log")) == 256'
 same_as_fio "${all[@]}" --numjobs=2 --group_reporting
 check 'assert len(rows("a_lat.2.log")) == 256'
 
+windows=1
+# A window longer than the run: one row for each direction, and its value is the report's average.
+same_as_fio "${all[@]}" --log_avg_msec=1000000
+check '
+for number, way in enumerate(("read", "write")):
+    for kind in "slat", "clat", "lat":
+        row, = [row for row in rows(f"a_{kind}.1.log") if row[2] == number]
+        assert abs(row[1] - root["jobs"][0][way][kind + "_ns"]["mean"]) <= 1, (kind, row)
+'
+
 # --- windows ---
 
-windows=1
 window=("${all[@]}" --time_based --runtime=1 --log_avg_msec=200)
 same_as_fio "${window[@]}"
 check '

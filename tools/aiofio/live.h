@@ -12,7 +12,8 @@
 #include "stats.h"
 
 /* Written by the job's thread alone and read by the main thread at any time, relaxed: each number
- * stands for itself, and having one writer it needs no locked instruction. */
+ * stands for itself, and having one writer it needs no locked instruction. So the bytes and the
+ * operations of an interval may be a moment apart; what one interval lacks the next one has. */
 struct live_cell {
     struct live_direction {
         _Atomic uint64_t bytes;
