@@ -2,6 +2,7 @@
 /* test_workload.c - what jobs do with their options: amounts, places, pacing, order. */
 #include "tool_support.h"
 
+#include <aiofile/queue.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -741,6 +742,48 @@ START_TEST(clones_can_share_a_handle)
 }
 END_TEST
 
+static const char *const sharing[] = {
+    "--ioengine=kaio --direct=%d",
+    "--ioengine=aiofile:threads",
+    "--ioengine=aiofile:sync",
+    "--ioengine=kaio --direct=%d --iodepth_batch_complete_min=3 --iodepth_low=2 --rate_iops=20000",
+};
+
+START_TEST(clones_can_share_a_queue)
+{
+    char text[256];
+    struct run_result result;
+
+    snprintf(text, sizeof(text),
+             "--name=j --filename=f --rw=randrw --size=1m --verify=crc32c --iodepth=8 --numjobs=4 "
+             "--group_reporting --x_share=queue %s",
+             sharing[_i]);
+    result = RUN(text, 0);
+    REQUIRE_TEXT(result.out, " 0 bad");
+    run_result_free(&result);
+    result = RUN("--name=j --rw=write --size=64k --x_share=queue", 1);
+    REQUIRE_TEXT(result.errors, "x_share=queue needs an engine");
+    run_result_free(&result);
+}
+END_TEST
+
+/* A ring is a descriptor: 64 of them beside 64 files would be too many. */
+START_TEST(a_shared_queue_is_one)
+{
+    struct rlimit limit = {.rlim_cur = 100, .rlim_max = 100};
+    struct run_result result;
+
+    if (aio_engine_probe(AIO_ENGINE_URING, NULL, 0) != 0)
+        return;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    result = RUN("--name=j --filename=f --rw=randread --size=64k --numjobs=64 --x_share=queue "
+                 "--ioengine=io_uring --direct=%d --number_ios=4 --rate_iops=10 --group_reporting",
+                 0);
+    REQUIRE_TEXT(result.out, "issued rwts: total=256,0,0,0");
+    run_result_free(&result);
+}
+END_TEST
+
 static void add_all(TCase *tests)
 {
     tcase_add_loop_test(tests, totals_are_those_of_fio, 0, COUNT(totals));
@@ -769,6 +812,8 @@ static void add_all(TCase *tests)
     tcase_add_test(tests, appending_to_a_file_of_somebody_else_is_refused);
     tcase_add_test(tests, a_group_shares_its_syncs);
     tcase_add_test(tests, clones_can_share_a_handle);
+    tcase_add_loop_test(tests, clones_can_share_a_queue, 0, COUNT(sharing));
+    tcase_add_test(tests, a_shared_queue_is_one);
     tcase_add_test(tests, sequences_repeat_unless_told_not_to);
 }
 

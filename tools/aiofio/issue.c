@@ -9,6 +9,25 @@
 #include "clock.h"
 #include "text.h"
 
+/* Of a shared queue. */
+static void put_result(const struct aio_completion *completion)
+{
+    const struct operation *operation = completion->context;
+
+    inbox_put(operation->inbox, completion);
+}
+
+/* Prepares what is needed for a queue that gives its results by callback. */
+static void share_queue(struct issuer *issuer)
+{
+    issuer->shares_queue = true;
+    inbox_init(&issuer->inbox, issuer->depth);
+    for (unsigned i = 0; i < issuer->depth; i++) {
+        issuer->operations[i].inbox = &issuer->inbox;
+        issuer->ops[i].on_complete = put_result;
+    }
+}
+
 int issuer_init(struct issuer *issuer, const struct issuer_need *need)
 {
     size_t alignment = need->alignment > 4096 ? need->alignment : 4096;
@@ -38,11 +57,15 @@ int issuer_init(struct issuer *issuer, const struct issuer_need *need)
         issuer->idle[need->depth - 1 - i] = operation;
     }
     issuer->idle_count = need->depth;
+    if (need->shares_queue)
+        share_queue(issuer);
     return 0;
 }
 
 void issuer_free(struct issuer *issuer)
 {
+    if (issuer->shares_queue)
+        inbox_destroy(&issuer->inbox);
     aio_buffer_free(issuer->memory);
     free(issuer->operations);
     free(issuer->idle);
@@ -188,20 +211,35 @@ static bool fill(struct issuer *issuer, const struct source *source, uint64_t *n
     return more;
 }
 
+static int take_shared(struct issuer *issuer, bool held_back)
+{
+    unsigned in_flight = issuer->depth - issuer->idle_count;
+    unsigned min = issuer->reap_min < in_flight ? issuer->reap_min : in_flight;
+
+    return (int)inbox_take(&issuer->inbox, issuer->completions, min, issuer->reap_max,
+                           held_back ? issuer->due_ns : 0);
+}
+
+static int take_own(struct issuer *issuer, bool held_back, uint64_t now_ns)
+{
+    struct timespec timeout = {0, 0};
+
+    if (held_back && issuer->reap_min) {
+        timeout.tv_sec = (time_t)((issuer->due_ns - now_ns) / NS_PER_S);
+        timeout.tv_nsec = (long)((issuer->due_ns - now_ns) % NS_PER_S);
+    }
+    return aio_queue_reap(issuer->queue, issuer->completions, issuer->reap_min, issuer->reap_max,
+                          issuer->reap_min && !held_back ? NULL : &timeout);
+}
+
 /* Takes completions; how many is told by the queue and the options. */
 static void reap(struct issuer *issuer, const struct source *source, uint64_t *now_ns)
 {
-    struct timespec timeout = {0, 0};
     struct common common = {.count = 0};
     bool held_back = issuer->due_ns > *now_ns && issuer->due_ns != PACER_DRAIN;
-    int count;
+    int count = issuer->shares_queue ? take_shared(issuer, held_back)
+                                     : take_own(issuer, held_back, *now_ns);
 
-    if (held_back && issuer->reap_min) {
-        timeout.tv_sec = (time_t)((issuer->due_ns - *now_ns) / NS_PER_S);
-        timeout.tv_nsec = (long)((issuer->due_ns - *now_ns) % NS_PER_S);
-    }
-    count = aio_queue_reap(issuer->queue, issuer->completions, issuer->reap_min, issuer->reap_max,
-                           issuer->reap_min && !held_back ? NULL : &timeout);
     assert(count >= 0);
     *now_ns = clock_now_ns();
     source->tick(source->context, *now_ns);

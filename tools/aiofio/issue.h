@@ -15,6 +15,7 @@
 
 #include "expect.h"
 #include "group_commit.h"
+#include "inbox.h"
 #include "stats.h"
 
 /* A place for an operation in flight. The buffers are its own. */
@@ -22,6 +23,7 @@ struct operation {
     enum direction direction;
     bool datasync; /* a sync of the data only */
     unsigned file_index;
+    struct inbox *inbox;   /* where the result goes on a shared queue */
     struct aio_file *file; /* the issuer's, unless the source sets another */
     uint32_t length;
     uint64_t offset;
@@ -71,6 +73,8 @@ struct issuer {
     unsigned reap_min;
     unsigned reap_max;
     unsigned low;
+    bool shares_queue; /* results come to the inbox */
+    struct inbox inbox;
     bool appends;                /* writes go to the end of the file */
     struct group_commit *commit; /* with blocking calls; NULL: none */
     unsigned commit_wanted;      /* writers that a datasync is to be shared by */
@@ -93,6 +97,7 @@ struct issuer_need {
     unsigned reap_min; /* completions to wait for */
     unsigned reap_max; /* and to take at once */
     unsigned low;      /* submit again when no more are in flight */
+    bool shares_queue; /* with other issuers */
     uint32_t length;   /* bytes of the largest operation */
     size_t alignment;
     bool fill_buffers;

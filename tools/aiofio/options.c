@@ -199,6 +199,7 @@ static const struct option_choice service_choices[] = {
 static const struct option_choice share_choices[] = {
     {"none", SHARE_NOTHING, false, "each clone opens the file for itself"},
     {"file", SHARE_FILE, false, "one handle, struct aio_file, for all clones"},
+    {"queue", SHARE_QUEUE, false, "one struct aio_queue; each clone gets its results by callback"},
     {NULL, 0, false, NULL},
 };
 

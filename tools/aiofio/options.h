@@ -50,7 +50,7 @@ enum exit_choice { EXIT_WHAT_GROUP, EXIT_WHAT_STAGE, EXIT_WHAT_ALL };
 enum cpus_choice { CPUS_SHARED, CPUS_SPLIT };
 enum sync_choice { SYNC_NONE, SYNC_FILE, SYNC_DATA };
 enum service_choice { SERVICE_ROUNDROBIN, SERVICE_RANDOM, SERVICE_SEQUENTIAL };
-enum share_choice { SHARE_NOTHING, SHARE_FILE };
+enum share_choice { SHARE_NOTHING, SHARE_FILE, SHARE_QUEUE };
 enum fallocate_choice {
     FALLOCATE_NATIVE,
     FALLOCATE_NONE,

@@ -360,6 +360,12 @@ static int check_common(const struct job_options *options, struct message *messa
 {
     if (options->x_share == SHARE_FILE && !has_common_file(options))
         return message_set(message, "x_share=file needs filename= with one file for all clones");
+    if (options->x_share == SHARE_QUEUE && options->ioengine == ENGINE_BLOCKING)
+        return message_set(message, "x_share=queue needs an engine that has one: ioengine=libaio, "
+                                    "io_uring, aiofile:threads or aiofile:sync");
+    if (options->x_share == SHARE_QUEUE && options->iodepth * options->numjobs > 65536)
+        return message_set(message, "x_share=queue: iodepth times numjobs is above 65536, which is "
+                                    "the most a queue can have");
     if (!options->x_group_commit)
         return 0;
     if (options->ioengine != ENGINE_BLOCKING)

@@ -109,7 +109,8 @@ void worker_show(struct worker *worker, enum direction from, enum direction to, 
     atomic_store_explicit(&cell->done_bytes, done_bytes, memory_order_relaxed);
 }
 
-static int open_queue(struct worker *worker)
+static int make_queue(struct worker *worker, unsigned depth, struct message *log,
+                      struct aio_queue **queue)
 {
     static const enum aio_engine engines[] = {
         [ENGINE_BLOCKING] = AIO_ENGINE_AUTO,     [ENGINE_QUEUE_KAIO] = AIO_ENGINE_KAIO,
@@ -117,24 +118,73 @@ static int open_queue(struct worker *worker)
         [ENGINE_QUEUE_SYNC] = AIO_ENGINE_SYNC,
     };
     struct aio_queue_options options = AIO_QUEUE_OPTIONS_INIT;
-    uint64_t choice = worker->job->options->ioengine;
     int result;
 
-    worker->blocking = choice == ENGINE_BLOCKING;
+    options.engine = engines[worker->job->options->ioengine];
+    options.depth = depth;
+    options.log = handle_log;
+    options.log_context = log;
+    result = aio_queue_create(&options, queue);
+    /* Less in flight than the job says would be another measurement. */
+    if (result == 0 && aio_queue_depth(*queue) < options.depth) {
+        aio_queue_destroy(*queue, 0);
+        *queue = NULL;
+        result = -EAGAIN;
+    }
+    if (result < 0)
+        worker_fail(worker, -result, "aio_queue_create", 0, log->text[0] ? log->text : NULL);
+    return result;
+}
+
+/* x_share=queue: the first clone makes a queue with room for all. */
+static int share_queue(struct worker *worker)
+{
+    struct run *run = worker->run;
+    const struct plan_job *job = worker->job;
+    struct share *share = &run->shares[job->section];
+    int result = 0;
+
+    pthread_mutex_lock(&run->pause_lock);
+    if (share->users == 0)
+        result = make_queue(worker, job->depth * (unsigned)job->options->numjobs, &share->queue_log,
+                            &share->queue);
+    if (result == 0) {
+        share->users++;
+        worker->queue = share->queue;
+    }
+    pthread_mutex_unlock(&run->pause_lock);
+    return result;
+}
+
+static int open_queue(struct worker *worker)
+{
+    const struct plan_job *job = worker->job;
+
+    worker->blocking = job->options->ioengine == ENGINE_BLOCKING;
     if (worker->blocking)
         return 0;
-    options.engine = engines[choice];
-    options.depth = worker->job->depth;
-    options.log = handle_log;
-    options.log_context = &worker->queue_log;
-    result = aio_queue_create(&options, &worker->queue);
-    /* Less in flight than the job says would be another measurement. */
-    if (result == 0 && aio_queue_depth(worker->queue) < options.depth)
-        result = -EAGAIN;
-    if (result < 0)
-        worker_fail(worker, -result, "aio_queue_create", 0,
-                    worker->queue_log.text[0] ? worker->queue_log.text : NULL);
-    return result;
+    if (job->options->x_share == SHARE_QUEUE)
+        return share_queue(worker);
+    return make_queue(worker, job->depth, &worker->queue_log, &worker->queue);
+}
+
+static void close_queue(struct worker *worker)
+{
+    struct aio_queue_stats stats = {.size = sizeof(stats)};
+    struct run *run = worker->run;
+    bool last = true;
+
+    if (!worker->queue)
+        return;
+    if (aio_queue_stats(worker->queue, &stats) == 0)
+        worker->engine = stats.engine;
+    pthread_mutex_lock(&run->pause_lock);
+    if (worker->job->options->x_share == SHARE_QUEUE)
+        last = --run->shares[worker->job->section].users == 0;
+    pthread_mutex_unlock(&run->pause_lock);
+    if (last)
+        aio_queue_destroy(worker->queue, AIO_QUEUE_DISCARD);
+    worker->queue = NULL;
 }
 
 static int open_file(struct worker *worker, struct handle *handle, unsigned number)
@@ -162,7 +212,7 @@ static int open_file(struct worker *worker, struct handle *handle, unsigned numb
 static int open_shared(struct worker *worker)
 {
     struct run *run = worker->run;
-    struct shared_handle *shared = &run->shares[worker->job->section];
+    struct share *shared = &run->shares[worker->job->section];
     int result = 0;
 
     pthread_mutex_lock(&run->pause_lock);
@@ -180,7 +230,7 @@ static int open_shared(struct worker *worker)
 static int close_shared(struct worker *worker)
 {
     struct run *run = worker->run;
-    struct shared_handle *shared = &run->shares[worker->job->section];
+    struct share *shared = &run->shares[worker->job->section];
     int result = 0;
 
     worker->handle.file = NULL;
@@ -239,6 +289,7 @@ static int open_all(struct worker *worker)
         .reap_min = job->reap_min,
         .reap_max = job->reap_max,
         .low = job->low,
+        .shares_queue = job->options->x_share == SHARE_QUEUE,
         .length = (uint32_t)job->options->bs,
         .fill_buffers = job->writes && !target->block,
         .views = job->verifies && target->block ? (unsigned)(job->options->bs / target->block) : 0,
@@ -265,7 +316,6 @@ static int open_all(struct worker *worker)
 
 static void close_all(struct worker *worker)
 {
-    struct aio_queue_stats stats = {.size = sizeof(stats)};
     int result = 0;
 
     if (worker->handle.file && worker->job->options->fsync_on_close && worker->job->writes) {
@@ -285,12 +335,7 @@ static void close_all(struct worker *worker)
             worker_fail(worker, -result, "close", 0, NULL);
     }
     free(worker->others);
-    if (worker->queue) {
-        if (aio_queue_stats(worker->queue, &stats) == 0)
-            worker->engine = stats.engine;
-        aio_queue_destroy(worker->queue, AIO_QUEUE_DISCARD);
-    }
-    worker->queue = NULL;
+    close_queue(worker);
     issuer_free(&worker->issuer);
 }
 

@@ -36,9 +36,11 @@ struct progress_cell {
     _Atomic uint64_t start_ns;
 };
 
-/* A handle that the clones of a section share. */
-struct shared_handle {
+/* What the clones of a section share. */
+struct share {
     struct handle handle;
+    struct aio_queue *queue;
+    struct message queue_log;
     unsigned users; /* with pause_lock */
 };
 
@@ -52,7 +54,7 @@ struct run {
     struct worker *workers;
     bool live;                    /* the jobs show every completion: see live.h */
     struct group_commit *commits; /* by section of the job list */
-    struct shared_handle *shares; /* likewise */
+    struct share *shares;         /* likewise */
     pthread_mutex_t pause_lock;
     pthread_cond_t pause_end; /* signalled when pauses are to be cut short, and jobs end */
     _Atomic bool ends_all;    /* exitall: what has not started does not. Relaxed, as above. */
