@@ -427,6 +427,35 @@ START_TEST(offsets_are_aligned_and_partly_sequential)
 }
 END_TEST
 
+/* In pieces that do not fit the passes. */
+START_TEST(offsets_can_be_had_many_at_once)
+{
+    struct pattern_spec spec = make_spec(1000 * 512, 512, true, false);
+    struct pattern one;
+    struct pattern many;
+    struct place place;
+    uint64_t offsets[17];
+    unsigned count;
+    unsigned total = 0;
+
+    spec.random = _i > 0;
+    spec.no_map = _i == 2;
+    spec.loops = 3;
+    spec.amount = 1700 * 512;
+    pattern_start(&one, &spec);
+    pattern_start(&many, &spec);
+    while ((count = pattern_next_offsets(&many, offsets, 17)) > 0) {
+        for (unsigned i = 0; i < count; i++) {
+            REQUIRE(pattern_next(&one, &place));
+            REQUIRE(place.offset == offsets[i]);
+        }
+        total += count;
+    }
+    ck_assert(!pattern_next(&one, &place));
+    ck_assert_uint_eq(total, 5100);
+}
+END_TEST
+
 /* 10 TiB: the pattern is this struct and nothing else. */
 START_TEST(a_huge_region_needs_no_more_memory)
 {
@@ -471,6 +500,7 @@ static Suite *pattern_suite(void)
     tcase_add_test(tests, runs_share_a_random_place);
     tcase_add_loop_test(tests, holes_are_left_and_backwards_is_backwards, 0, 2);
     tcase_add_test(tests, offsets_are_aligned_and_partly_sequential);
+    tcase_add_loop_test(tests, offsets_can_be_had_many_at_once, 0, 3);
     tcase_add_loop_test(tests, a_huge_region_needs_no_more_memory, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;

@@ -380,3 +380,32 @@ bool pattern_next(struct pattern *pattern, struct place *place)
             place->length < pattern->bytes_left ? place->length : pattern->bytes_left;
     return true;
 }
+
+/* What is left of the pass, at most, in the order of the map. */
+static unsigned map_offsets(struct pattern *pattern, uint64_t *offsets, unsigned room)
+{
+    uint64_t count = pattern->slots - pattern->issued;
+
+    if (count > pattern->operations_left)
+        count = pattern->operations_left;
+    if (count > room)
+        count = room;
+    for (unsigned i = 0; i < count; i++)
+        offsets[i] = permutation_at(&pattern->permutation, pattern->issued + i) * pattern->least;
+    pattern->issued += count;
+    pattern->operations_left -= count;
+    return (unsigned)count;
+}
+
+unsigned pattern_next_offsets(struct pattern *pattern, uint64_t *offsets, unsigned room)
+{
+    unsigned count = 0;
+    struct place place;
+
+    assert(!pattern->varies && !pattern->mixes);
+    if (pattern->locate == locate_block)
+        count = map_offsets(pattern, offsets, room);
+    while (count < room && pattern_next(pattern, &place))
+        offsets[count++] = place.offset;
+    return count;
+}

@@ -89,4 +89,8 @@ void pattern_start(struct pattern *pattern, const struct pattern_spec *spec);
  * way. */
 bool pattern_next(struct pattern *pattern, struct place *place);
 
+/* The same for many at once, where only offsets differ: one size, and either reads or writes. Gives
+ * how many there were; 0 after the last. */
+unsigned pattern_next_offsets(struct pattern *pattern, uint64_t *offsets, unsigned room);
+
 #endif

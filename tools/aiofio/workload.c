@@ -13,8 +13,12 @@
 #include "pace.h"
 #include "pattern.h"
 
+/* Offsets that a plain job computes at once. */
+#define OFFSETS_AHEAD 64u
+
 struct workload {
     struct worker *worker;
+    uint64_t offset;        /* where the region starts */
     struct pattern pattern; /* of the only file */
     struct file_set files;  /* where there are several */
     unsigned written_file;  /* the last one that was written: the next sync is its */
@@ -31,6 +35,11 @@ struct workload {
     bool renews;                   /* it changes with each write */
     struct verify_writer writer;
     struct verify_reader reader;
+
+    /* Plain jobs take their offsets from here. */
+    uint64_t offsets[OFFSETS_AHEAD];
+    unsigned offset_count;
+    unsigned offset_next;
 
     /* Paced jobs look at the next operation before it is due. */
     struct pace pace;
@@ -114,7 +123,7 @@ static void prepare(struct workload *workload, struct operation *operation,
                     const struct place *place)
 {
     operation->length = place->length;
-    operation->offset = workload->worker->job->offset + place->offset;
+    operation->offset = workload->offset + place->offset;
     set_file(workload, operation, place->file);
     if (place->write) {
         workload->written_file = place->file;
@@ -162,8 +171,8 @@ static bool is_plain(const struct workload *workload)
 {
     const struct plan_job *job = workload->worker->job;
 
-    return job->file_count == 1 && job->reads != job->writes && !workload->stamps &&
-           !workload->checks && !workload->renews && !job->options->fsync &&
+    return job->file_count == 1 && !workload->pattern.varies && job->reads != job->writes &&
+           !workload->stamps && !workload->checks && !workload->renews && !job->options->fsync &&
            !job->options->fdatasync;
 }
 
@@ -174,6 +183,7 @@ static void preset_operations(struct worker *worker)
         struct operation *operation = &worker->issuer.operations[i];
 
         operation->direction = worker->job->writes ? DIRECTION_WRITE : DIRECTION_READ;
+        operation->length = (uint32_t)worker->job->options->bs;
         operation->data = worker->job->writes ? operation->fill_buffer : operation->read_buffer;
     }
 }
@@ -181,12 +191,17 @@ static void preset_operations(struct worker *worker)
 static bool plain_next(void *context, struct operation *operation)
 {
     struct workload *workload = context;
-    struct place place;
 
-    if (workload->worker->stopping || !pattern_next(&workload->pattern, &place))
+    if (workload->worker->stopping)
         return false;
-    operation->length = place.length;
-    operation->offset = workload->worker->job->offset + place.offset;
+    if (workload->offset_next == workload->offset_count) {
+        workload->offset_next = 0;
+        workload->offset_count =
+            pattern_next_offsets(&workload->pattern, workload->offsets, OFFSETS_AHEAD);
+        if (workload->offset_count == 0)
+            return false;
+    }
+    operation->offset = workload->offset + workload->offsets[workload->offset_next++];
     return true;
 }
 
@@ -343,6 +358,7 @@ static void workload_init(struct workload *workload, struct worker *worker)
 
     *workload = (struct workload){
         .worker = worker,
+        .offset = job->offset,
         .stamps = job->writes && target->block,
         .checks = job->reads && job->verifies,
         .writer = {&worker->run->identity, target, job->number},
