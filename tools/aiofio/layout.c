@@ -182,7 +182,9 @@ static int open_and_make(struct target *target, struct identity *identity, struc
     int close_result;
 
     options.direct = AIO_DIRECT_NEVER;
-    result = aio_file_open(target->path, flags, 0644, &options, &maker.file);
+    result = target_make_folders(target);
+    if (result == 0)
+        result = aio_file_open(target->path, flags, 0644, &options, &maker.file);
     if (result < 0) {
         message_set(message, "cannot %s '%s': %s", target->exists ? "open" : "make", target->path,
                     strerror(-result));
@@ -249,6 +251,7 @@ static void remove_file(struct target *target)
                            status.st_ino != target->inode))
         return;
     unlink(target->path);
+    target_remove_folders(target);
 }
 
 int layout_make(struct plan *plan, struct identity *identity, FILE *report, struct message *message)

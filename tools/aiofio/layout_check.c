@@ -82,7 +82,8 @@ static int attach_file(struct plan *plan, struct plan_job *job, unsigned number,
 {
     const struct job_options *options = job->options;
     struct plan_file *file = &job->files[number];
-    struct target *target = target_set_find(&plan->files, file->path, message);
+    struct target *target =
+        target_set_find(&plan->files, file->path, options->filename_format != NULL, message);
 
     file->target = target;
     if (!target || set_region(job, number, message))

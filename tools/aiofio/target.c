@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,23 +14,76 @@
 
 #include "stamp.h"
 
-/* The real path of the folder and the name in it: the same for every way to write the path. */
-static char *locate(const char *path, struct message *message)
+/* How much of the path is a folder that is there: up to its last slash, or an earlier one where
+ * folders may be made. 0 is the current folder. */
+static size_t find_folder(const char *path, bool makes_folders)
 {
-    char *for_folder = must_copy(path);
-    char *for_name = must_copy(path);
-    const char *folder = dirname(for_folder);
-    char *real = realpath(folder, NULL);
-    char *location = NULL;
+    size_t length = strlen(path);
+    char *folder = must_copy(path);
 
+    do {
+        while (length > 0 && path[length - 1] != '/')
+            length--;
+        while (length > 1 && path[length - 1] == '/')
+            length--;
+        folder[length] = '\0';
+    } while (makes_folders && length > 0 && access(folder, F_OK) != 0 && errno == ENOENT);
+    free(folder);
+    return length;
+}
+
+/* The real path of the folder that is there and the rest: the same for every way to write the path.
+ */
+static char *locate(struct target *target, bool makes_folders, struct message *message)
+{
+    const char *path = target->path;
+    char *folder;
+    char *real;
+    char *location = NULL;
+    const char *rest;
+
+    target->folder_length = find_folder(path, makes_folders);
+    folder = target->folder_length ? must_format("%.*s", (int)target->folder_length, path)
+                                   : must_copy(".");
+    real = realpath(folder, NULL);
+    rest = path + target->folder_length;
     if (!real)
         message_set(message, "folder '%s' of file '%s': %s", folder, path, strerror(errno));
     else
-        location = must_format("%s/%s", real, basename(for_name));
+        location = must_format("%s/%s", real, rest + strspn(rest, "/"));
     free(real);
-    free(for_folder);
-    free(for_name);
+    free(folder);
     return location;
+}
+
+int target_make_folders(const struct target *target)
+{
+    char *path = must_copy(target->path);
+    char *slash = path + target->folder_length;
+    int result = 0;
+
+    slash += strspn(slash, "/");
+    while (result == 0 && (slash = strchr(slash, '/')) != NULL) {
+        *slash = '\0';
+        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+            result = -errno;
+        *slash++ = '/';
+    }
+    free(path);
+    return result;
+}
+
+void target_remove_folders(const struct target *target)
+{
+    char *path = must_copy(target->path);
+    char *slash;
+
+    while ((slash = strrchr(path, '/')) != NULL && (size_t)(slash - path) > target->folder_length) {
+        *slash = '\0';
+        if (rmdir(path) != 0)
+            break;
+    }
+    free(path);
 }
 
 /* Whether aiofio made the file, and how its blocks are stamped. */
@@ -96,12 +148,13 @@ static bool is_same(const struct target *a, const struct target *b)
     return strcmp(a->location, b->location) == 0;
 }
 
-struct target *target_set_find(struct target_set *set, const char *path, struct message *message)
+struct target *target_set_find(struct target_set *set, const char *path, bool makes_folders,
+                               struct message *message)
 {
     struct target *target = must_alloc(1, sizeof(*target));
 
     target->path = must_copy(path);
-    target->location = locate(path, message);
+    target->location = locate(target, makes_folders, message);
     if (!target->location || look_at(target, message)) {
         target_free(target);
         return NULL;

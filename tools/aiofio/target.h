@@ -19,8 +19,9 @@
 struct journal_file;
 
 struct target {
-    char *path;     /* as the first job names it */
-    char *location; /* real folder and name, to recognise a file that is not there yet */
+    char *path;           /* as the first job names it */
+    char *location;       /* real folder and name, to recognise a file that is not there yet */
+    size_t folder_length; /* of path: the folder that is there; what follows is to be made */
     unsigned number;
     dev_t device;
     ino_t inode;
@@ -56,8 +57,16 @@ struct target_set {
 };
 
 /* Finds the file, or adds it after looking at it. Only regular files, block devices and names that
- * are free pass. NULL with a reason. */
-struct target *target_set_find(struct target_set *set, const char *path, struct message *message);
+ * are free pass, and with makes_folders those in folders that are not there yet. NULL with a
+ * reason.
+ */
+struct target *target_set_find(struct target_set *set, const char *path, bool makes_folders,
+                               struct message *message);
+
+/* Makes the folders of the path that are not there, or removes them again if they are empty.
+ * Making: 0 or a negated errno. */
+int target_make_folders(const struct target *target);
+void target_remove_folders(const struct target *target);
 
 void target_set_free(struct target_set *set);
 
