@@ -258,6 +258,9 @@ START_TEST(what_goes_on_in_the_ramp_is_not_counted)
     ck_assert_uint_ge(counted_ms, 250);
     ck_assert_uint_le(counted_ms, all_ms - 290);
     run_result_free(&result);
+    result = RUN("--name=j --rw=randread --size=1m --ramp_time=1000s", 0);
+    REQUIRE_TEXT(result.out, "issued rwts: total=0,0,0,0");
+    run_result_free(&result);
 }
 END_TEST
 

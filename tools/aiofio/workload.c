@@ -398,11 +398,14 @@ static void start_clock(struct workload *workload)
     pace_start(&workload->pace, options, worker->job->seed, start_ns);
 }
 
-static void stop_clock(const struct workload *workload)
+static void stop_clock(struct workload *workload)
 {
     struct job_stats *stats = workload->worker->stats;
     uint64_t end_ns = clock_now_ns();
 
+    /* All of the job was ramp. */
+    if (workload->ramp_end_ns)
+        end_ramp(workload, end_ns);
     for (unsigned i = DIRECTION_READ; i <= DIRECTION_WRITE; i++) {
         stats->directions[i].runtime_ns = end_ns - workload->start_ns;
         window_series_end(&stats->directions[i].series, end_ns, &stats->directions[i].total);
