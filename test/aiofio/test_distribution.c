@@ -16,7 +16,7 @@ static unsigned *draw_counts(const char *text)
     struct random_stream stream;
     unsigned *counts = calloc(BLOCKS, sizeof(*counts));
 
-    ck_assert_msg(distribution_parse(text, distributions, &message) == 0, "%s", message.text);
+    ck_assert_msg(distribution_parse(text, distributions, 1024, &message) == 0, "%s", message.text);
     distribution_prepare(&distributions[0], BLOCKS, 4096, 1);
     random_stream_init(&stream, 7);
     for (unsigned i = 0; i < DRAWS; i++) {
@@ -143,7 +143,7 @@ START_TEST(directions_differ)
     static struct distribution distributions[2];
     struct message message;
 
-    ck_assert_int_eq(distribution_parse("zipf:1.1,random", distributions, &message), 0);
+    ck_assert_int_eq(distribution_parse("zipf:1.1,random", distributions, 1024, &message), 0);
     ck_assert_int_eq(distributions[0].kind, DISTRIBUTION_ZIPF);
     ck_assert_int_eq(distributions[1].kind, DISTRIBUTION_EVEN);
 }
@@ -172,7 +172,7 @@ START_TEST(nonsense_is_refused)
     static struct distribution distributions[2];
     struct message message = {0};
 
-    ck_assert_int_eq(distribution_parse(wrong[_i], distributions, &message), -1);
+    ck_assert_int_eq(distribution_parse(wrong[_i], distributions, 1024, &message), -1);
     ck_assert_str_ne(message.text, "");
 }
 END_TEST

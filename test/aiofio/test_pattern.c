@@ -263,9 +263,10 @@ static struct pattern_spec make_sized(const struct sizes_case *sized, uint64_t r
     struct message message;
 
     if (sized->range)
-        ck_assert_int_eq(block_sizes_parse_range(sized->range, spec.sizes, false, &message), 0);
+        ck_assert_int_eq(block_sizes_parse_range(sized->range, spec.sizes, false, 1024, &message),
+                         0);
     else if (sized->split)
-        ck_assert_int_eq(block_sizes_parse_split(sized->split, spec.sizes, &message), 0);
+        ck_assert_int_eq(block_sizes_parse_split(sized->split, spec.sizes, 1024, &message), 0);
     else
         block_sizes_fix(&spec.sizes[0], sized->read);
     if (sized->write)
@@ -316,7 +317,7 @@ START_TEST(sizes_have_their_shares)
     struct place place;
     unsigned drawn[3] = {0};
 
-    ck_assert_int_eq(block_sizes_parse_split("4k/10:64k/50:32k/", spec.sizes, &message), 0);
+    ck_assert_int_eq(block_sizes_parse_split("4k/10:64k/50:32k/", spec.sizes, 1024, &message), 0);
     spec.random = true;
     spec.no_map = _i == 1;
     spec.operations = 10000;

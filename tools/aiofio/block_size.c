@@ -28,11 +28,11 @@ void block_sizes_fix(struct block_sizes *sizes, uint32_t bytes)
     sizes->share_count = 0;
 }
 
-static int parse_size(const char *text, uint32_t *bytes, struct message *message)
+static int parse_size(const char *text, uint32_t *bytes, uint64_t kb_base, struct message *message)
 {
     uint64_t value = 0;
 
-    if (units_size(text, &value, message))
+    if (units_size_in(text, kb_base, &value, message))
         return -1;
     if (value < BLOCK_SIZE_LEAST || value > BLOCK_SIZE_MOST)
         return message_set(message, "'%s' is not from %u to %u bytes", text, BLOCK_SIZE_LEAST,
@@ -41,7 +41,7 @@ static int parse_size(const char *text, uint32_t *bytes, struct message *message
     return 0;
 }
 
-static int parse_one_range(char *text, struct block_sizes *sizes, bool unaligned,
+static int parse_one_range(char *text, struct block_sizes *sizes, bool unaligned, uint64_t kb_base,
                            struct message *message)
 {
     char *dash = strchr(text, '-');
@@ -49,7 +49,8 @@ static int parse_one_range(char *text, struct block_sizes *sizes, bool unaligned
     if (!dash)
         return message_set(message, "'%s' is no range: write lowest-highest", text);
     *dash = '\0';
-    if (parse_size(text, &sizes->least, message) || parse_size(dash + 1, &sizes->most, message))
+    if (parse_size(text, &sizes->least, kb_base, message) ||
+        parse_size(dash + 1, &sizes->most, kb_base, message))
         return -1;
     if (sizes->least > sizes->most)
         return message_set(message, "%u-%u begins above its end: swap the two", sizes->least,
@@ -91,7 +92,8 @@ static int add_up_shares(struct block_sizes *sizes, struct message *message)
     return 0;
 }
 
-static int parse_share(char *text, struct block_sizes *sizes, struct message *message)
+static int parse_share(char *text, struct block_sizes *sizes, uint64_t kb_base,
+                       struct message *message)
 {
     struct block_size_share *share = &sizes->shares[sizes->share_count];
     char *slash = strchr(text, '/');
@@ -101,7 +103,7 @@ static int parse_share(char *text, struct block_sizes *sizes, struct message *me
         return message_set(message, "more than %u sizes", BLOCK_SIZES_MAX);
     if (slash)
         *slash++ = '\0';
-    if (parse_size(text, &share->bytes, message))
+    if (parse_size(text, &share->bytes, kb_base, message))
         return -1;
     share->up_to = SHARES + 1;
     if (slash && *slash) {
@@ -120,20 +122,21 @@ static int parse_share(char *text, struct block_sizes *sizes, struct message *me
     return 0;
 }
 
-static int parse_one_split(char *text, struct block_sizes *sizes, struct message *message)
+static int parse_one_split(char *text, struct block_sizes *sizes, uint64_t kb_base,
+                           struct message *message)
 {
     char *word;
 
     *sizes = (struct block_sizes){0};
     while ((word = strsep(&text, ":")) != NULL)
-        if (parse_share(word, sizes, message))
+        if (parse_share(word, sizes, kb_base, message))
             return -1;
     return add_up_shares(sizes, message);
 }
 
 /* Parts the text at its commas; a direction that is not named has what the one before it has. */
 static int parse_directions(const char *text, struct block_sizes *sizes, int unaligned,
-                            struct message *message)
+                            uint64_t kb_base, struct message *message)
 {
     char *copy = must_copy(text);
     char *rest = copy;
@@ -146,8 +149,8 @@ static int parse_directions(const char *text, struct block_sizes *sizes, int una
         struct block_sizes *to = direction < BLOCK_SIZE_DIRECTIONS ? &sizes[direction] : &unused;
 
         if (*word)
-            result = unaligned < 0 ? parse_one_split(word, to, message)
-                                   : parse_one_range(word, to, unaligned > 0, message);
+            result = unaligned < 0 ? parse_one_split(word, to, kb_base, message)
+                                   : parse_one_range(word, to, unaligned > 0, kb_base, message);
         direction++;
     }
     if (result == 0 && direction == 1)
@@ -157,15 +160,15 @@ static int parse_directions(const char *text, struct block_sizes *sizes, int una
 }
 
 int block_sizes_parse_range(const char *text, struct block_sizes sizes[BLOCK_SIZE_DIRECTIONS],
-                            bool unaligned, struct message *message)
+                            bool unaligned, uint64_t kb_base, struct message *message)
 {
-    return parse_directions(text, sizes, unaligned, message);
+    return parse_directions(text, sizes, unaligned, kb_base, message);
 }
 
 int block_sizes_parse_split(const char *text, struct block_sizes sizes[BLOCK_SIZE_DIRECTIONS],
-                            struct message *message)
+                            uint64_t kb_base, struct message *message)
 {
-    return parse_directions(text, sizes, -1, message);
+    return parse_directions(text, sizes, -1, kb_base, message);
 }
 
 uint32_t block_sizes_draw(const struct block_sizes *sizes, struct random_stream *stream)

@@ -37,13 +37,13 @@ struct block_sizes {
 /* One size. */
 void block_sizes_fix(struct block_sizes *sizes, uint32_t bytes);
 
-/* "4k-64k", by direction: "4k-8k,16k-64k". 0, or -1 with a reason. */
+/* "4k-64k", by direction: "4k-8k,16k-64k"; kb_base: what k is. 0, or -1 with a reason. */
 int block_sizes_parse_range(const char *text, struct block_sizes sizes[BLOCK_SIZE_DIRECTIONS],
-                            bool unaligned, struct message *message);
+                            bool unaligned, uint64_t kb_base, struct message *message);
 
 /* "4k/10:64k/50:32k/", by direction. What has no percentage shares the rest. */
 int block_sizes_parse_split(const char *text, struct block_sizes sizes[BLOCK_SIZE_DIRECTIONS],
-                            struct message *message);
+                            uint64_t kb_base, struct message *message);
 
 static inline bool block_sizes_vary(const struct block_sizes *sizes)
 {

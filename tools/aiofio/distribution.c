@@ -27,7 +27,8 @@ static int parse_real(const char *text, double least, double most, double *value
 }
 
 /* "share/size" */
-static int parse_zone(struct distribution *distribution, char *text, struct message *message)
+static int parse_zone(struct distribution *distribution, char *text, uint64_t kb_base,
+                      struct message *message)
 {
     bool absolute = distribution->kind == DISTRIBUTION_ZONED_ABS;
     struct distribution_zone *zone = &distribution->zones[distribution->zone_count];
@@ -40,7 +41,7 @@ static int parse_zone(struct distribution *distribution, char *text, struct mess
     if (!slash)
         return message_set(message, "'%s' is no zone: write share/size", text);
     *slash = '\0';
-    if (units_size(text, &share, message) || units_size(slash + 1, &size, message))
+    if (units_size(text, &share, message) || units_size_in(slash + 1, kb_base, &size, message))
         return -1;
     if (share > 100 || (!absolute && size > 100))
         return message_set(message, "%s/%s: percentages go to 100", text, slash + 1);
@@ -54,13 +55,14 @@ static int parse_zone(struct distribution *distribution, char *text, struct mess
     return 0;
 }
 
-static int parse_zones(struct distribution *distribution, char *text, struct message *message)
+static int parse_zones(struct distribution *distribution, char *text, uint64_t kb_base,
+                       struct message *message)
 {
     const struct distribution_zone *last;
     char *word;
 
     while ((word = strsep(&text, ":")) != NULL)
-        if (parse_zone(distribution, word, message))
+        if (parse_zone(distribution, word, kb_base, message))
             return -1;
     last = &distribution->zones[distribution->zone_count - 1];
     if (last->up_to != 100)
@@ -99,7 +101,8 @@ static int parse_parameters(struct distribution *distribution, const struct shap
     return center ? parse_real(center, 0, 1, &distribution->center, message) : 0;
 }
 
-static int parse_one(struct distribution *distribution, char *text, struct message *message)
+static int parse_one(struct distribution *distribution, char *text, uint64_t kb_base,
+                     struct message *message)
 {
     char *parameters = strchr(text, ':');
 
@@ -118,7 +121,7 @@ static int parse_one(struct distribution *distribution, char *text, struct messa
                                "normal:20, zoned:60/10:40/90, zoned_abs:60/1g:40/9g",
                                text);
         if (shapes[i].kind >= DISTRIBUTION_ZONED)
-            return parse_zones(distribution, parameters, message);
+            return parse_zones(distribution, parameters, kb_base, message);
         return parse_parameters(distribution, &shapes[i], parameters, message);
     }
     return message_set(message,
@@ -127,7 +130,7 @@ static int parse_one(struct distribution *distribution, char *text, struct messa
                        text);
 }
 
-int distribution_parse(const char *text, struct distribution distributions[2],
+int distribution_parse(const char *text, struct distribution distributions[2], uint64_t kb_base,
                        struct message *message)
 {
     char *copy = must_copy(text);
@@ -137,7 +140,7 @@ int distribution_parse(const char *text, struct distribution distributions[2],
     int result = 0;
 
     while (result == 0 && count < 2 && (word = strsep(&rest, ",")) != NULL)
-        result = parse_one(&distributions[count++], word, message);
+        result = parse_one(&distributions[count++], word, kb_base, message);
     if (count == 1)
         distributions[1] = distributions[0];
     free(copy);

@@ -49,7 +49,7 @@ struct distribution {
 
 /* "zipf:1.2", "pareto:0.2:0.5", "normal:25", "zoned:60/10:30/20:10/70", "random"; by direction with
  * commas. 0, or -1 with a reason. */
-int distribution_parse(const char *text, struct distribution distributions[2],
+int distribution_parse(const char *text, struct distribution distributions[2], uint64_t kb_base,
                        struct message *message);
 
 /* Makes it ready for so many blocks of that size. */

@@ -146,7 +146,7 @@ int option_set_bsrange(const struct option *option, struct job_options *job, con
                        struct message *message)
 {
     struct block_sizes sizes[BLOCK_SIZE_DIRECTIONS] = {{0}};
-    int result = block_sizes_parse_range(value, sizes, false, message);
+    int result = block_sizes_parse_range(value, sizes, false, job->kb_base, message);
 
     return keep_text(option, job, value, result, message);
 }
@@ -155,7 +155,7 @@ int option_set_bssplit(const struct option *option, struct job_options *job, con
                        struct message *message)
 {
     struct block_sizes sizes[BLOCK_SIZE_DIRECTIONS] = {{0}};
-    int result = block_sizes_parse_split(value, sizes, message);
+    int result = block_sizes_parse_split(value, sizes, job->kb_base, message);
 
     return keep_text(option, job, value, result, message);
 }
@@ -164,7 +164,7 @@ int option_set_distribution(const struct option *option, struct job_options *job
                             struct message *message)
 {
     struct distribution distributions[2];
-    int result = distribution_parse(value, distributions, message);
+    int result = distribution_parse(value, distributions, job->kb_base, message);
 
     return keep_text(option, job, value, result, message);
 }

@@ -28,10 +28,10 @@ static int read_sizes(const struct job_options *options, struct pattern_spec *pa
     for (unsigned i = 0; i < BLOCK_SIZE_DIRECTIONS; i++)
         block_sizes_fix(&pattern->sizes[i], (uint32_t)options->bs_list[i]);
     if (options->bssplit)
-        return block_sizes_parse_split(options->bssplit, pattern->sizes, message);
+        return block_sizes_parse_split(options->bssplit, pattern->sizes, options->kb_base, message);
     if (options->bsrange)
         return block_sizes_parse_range(options->bsrange, pattern->sizes, options->bs_unaligned != 0,
-                                       message);
+                                       options->kb_base, message);
     return 0;
 }
 
@@ -86,7 +86,8 @@ static int set_pattern(struct plan_job *job, struct message *message)
     if (!options->random_distribution || !job->random)
         return 0;
     job->distributions = must_alloc(BLOCK_SIZE_DIRECTIONS, sizeof(*job->distributions));
-    if (distribution_parse(options->random_distribution, job->distributions, message))
+    if (distribution_parse(options->random_distribution, job->distributions, options->kb_base,
+                           message))
         return -1;
     if (job->distributions[0].kind != DISTRIBUTION_EVEN ||
         job->distributions[1].kind != DISTRIBUTION_EVEN)
