@@ -125,6 +125,26 @@ assert own["verify"]["bad"] == own["verify"]["corrupt"] == 1, own["verify"]
 assert own["verify"]["good"] == 15, own["verify"]
 END
 
+# A run that is ended early has a document, too. Jobs run when the first interval has been told.
+"$aiofio" --output-format=json --output=ended.json --live-json=live --name=long --rw=write \
+    --size=64k --time_based --runtime=1h >/dev/null 2>errors &
+process=$!
+until [[ -s live ]]; do
+    sleep 0.1
+    kill -0 "$process"
+done
+kill -INT "$process"
+code=0
+wait "$process" || code=$?
+[[ $code -eq 130 ]]
+python3 - <<'END'
+import json
+
+root = json.load(open("ended.json"))
+assert root["aiofile"]["exit_code"] == 130 and root["aiofile"]["verdict"] == "ended by a signal"
+assert root["jobs"][0]["write"]["total_ios"] > 0 and root["jobs"][0]["write"]["runtime"] > 0
+END
+
 # Where the report cannot be written it is said, and the run has failed.
 if [[ -e /dev/full ]]; then
     code=0
