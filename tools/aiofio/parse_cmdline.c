@@ -239,7 +239,7 @@ static const struct tool_option tool_options[] = {
     {"section", TAKES_VALUE, "=NAME", "run only this job of the job files; may be repeated",
      set_section},
     {"readonly", TAKES_NOTHING, "", "refuse jobs that write", set_readonly},
-    {"force", TAKES_NOTHING, "", "overwrite=1 for every job, and for the file of --output",
+    {"force", TAKES_NOTHING, "", "overwrite=1 for every job, and for the files of reports",
      set_force},
     {"parse-only", TAKES_NOTHING, "", "check options and job files, run nothing", set_parse_only},
     {"showcmd", TAKES_NOTHING, "", "print the jobs as a command line, run nothing", set_showcmd},

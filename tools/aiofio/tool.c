@@ -92,10 +92,32 @@ struct outputs {
     FILE *page; /* of --report; NULL: none */
 };
 
+/* Two that write into one file would leave neither. */
+static int check_outputs(const struct settings *settings, struct message *message)
+{
+    const struct {
+        const char *option;
+        const char *path;
+    } all[] = {
+        {"--output", settings->output},
+        {"--live-json", settings->live_json},
+        {"--report", settings->page},
+    };
+
+    for (unsigned i = 0; i < 3; i++)
+        for (unsigned k = i + 1; k < 3; k++)
+            if (all[i].path && all[k].path && strcmp(all[i].path, all[k].path) == 0)
+                return message_set(message, "%s and %s name the same file, '%s'; give them two",
+                                   all[i].option, all[k].option, all[i].path);
+    return 0;
+}
+
 static int open_outputs(struct outputs *outputs, const struct settings *settings, FILE *out,
                         struct message *message)
 {
     *outputs = (struct outputs){.report = out};
+    if (check_outputs(settings, message))
+        return -1;
     if (settings->output)
         outputs->report = open_output(settings, "--output", settings->output, message);
     if (!outputs->report)
