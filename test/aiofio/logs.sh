@@ -161,7 +161,7 @@ for number, way in enumerate(('read', 'write')):
 done
 windows=0
 same_as_fio --write_hist_log=a
-grep -q 'write_hist_log stays empty without log_hist_msec' ours/errors
+grep -q 'write_hist_log stays empty without log_hist_msec' ours/out.json
 
 # --- names ---
 

@@ -96,6 +96,15 @@ static json_t *machine(void)
     return object;
 }
 
+static json_t *notes(const struct job_list *list)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < list->note_count; i++)
+        json_add(array, json_string(list->notes[i]));
+    return array;
+}
+
 json_t *json_own(const struct run *run, const struct report_entries *entries, bool bins)
 {
     json_t *object = json_object();
@@ -113,6 +122,7 @@ json_t *json_own(const struct run *run, const struct report_entries *entries, bo
     json_put_text(object, "verdict", verdict_sentence(run));
     if (verifies)
         json_put(object, "verify", verify_counts(&counts));
+    json_put(object, "notes", notes(run->plan->list));
     json_put(object, "machine", machine());
     json_put(object, "jobs", jobs);
     return object;

@@ -418,6 +418,7 @@ static int add_clone(struct plan *plan, const struct job_list *list, size_t sect
 
 int plan_build(struct plan *plan, struct job_list *list, struct message *message)
 {
+    plan->list = list;
     if (list->count == 0)
         return message_set(message, "no job defined (--help tells how)");
     for (size_t i = 0; i < list->count; i++) {

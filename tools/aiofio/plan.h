@@ -54,6 +54,7 @@ struct plan_job {
 };
 
 struct plan {
+    const struct job_list *list; /* what it was made of */
     struct plan_job *jobs;
     unsigned job_count;
     unsigned group_count;

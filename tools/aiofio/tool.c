@@ -204,6 +204,12 @@ static int write_results(const struct outputs *outputs, struct run *run,
     return result;
 }
 
+static void print_notes(FILE *out, const char *prefix, const struct job_list *list)
+{
+    for (size_t i = 0; i < list->note_count; i++)
+        fprintf(out, "%snote: %s\n", prefix, list->notes[i]);
+}
+
 /* What is said before the jobs run: in the report, unless that is for programs alone. */
 static int prepare(struct run *run, const struct settings *settings, struct journal *journal,
                    FILE *report, struct message *message)
@@ -216,6 +222,7 @@ static int prepare(struct run *run, const struct settings *settings, struct jour
         return EXIT_CODE_USAGE;
     }
     report_banner(words, run->plan);
+    print_notes(words, "", run->plan->list);
     if (journal_create(journal, run->plan, run->identity.run, message) != 0)
         result = EXIT_CODE_USAGE;
     else
@@ -263,15 +270,16 @@ static int run_plan(struct run *run, const struct settings *settings, const stru
     return verdict_exit_code(run);
 }
 
-/* Says what was met in the jobs; whether to go on. */
+/* Says what was met in the jobs; whether to go on. The notes of a run are in its report: programs
+ * that start fio take a word on standard error for a failure. */
 static bool say_notes(const struct settings *settings, const struct job_list *list, FILE *errors)
 {
     const char *kind = settings->lenient ? "note: skipped: " : "";
 
     for (size_t i = 0; i < list->refusal_count; i++)
         fprintf(errors, "aiofio: %s%s\n", kind, list->refusals[i]);
-    for (size_t i = 0; i < list->note_count; i++)
-        fprintf(errors, "aiofio: note: %s\n", list->notes[i]);
+    if (settings->request != REQUEST_RUN || settings->warnings_fatal)
+        print_notes(errors, "aiofio: ", list);
     if (list->refusal_count && !settings->lenient) {
         fprintf(errors, "aiofio: nothing was run (--lenient goes on without these options)\n");
         return false;
