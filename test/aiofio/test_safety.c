@@ -18,20 +18,23 @@
 #define SIZE ((size_t)64 * 1024)
 
 static const char *const refused[] = {
-    "--name=j --filename=mine --rw=write --size=64k",
-    "--name=j --filename=mine --rw=randwrite --size=64k --verify=crc32c",
-    "--name=j --filename=mine --rw=randwrite --size=64k --direct=%d --ioengine=kaio --iodepth=4",
-    "--name=j --filename=mine --rw=rw --size=32k",
-    "--name=j --filename=mine --rw=randrw --size=32k",
+    "--name=j --filename=mine --rw=write --size=128k",
+    "--name=j --filename=mine --rw=randwrite --size=128k --verify=crc32c",
+    "--name=j --filename=mine --rw=randwrite --size=128k --direct=%d --ioengine=kaio --iodepth=4",
+    "--name=j --filename=mine --rw=rw --offset=32k --size=64k",
+    "--name=j --filename=mine --rw=randrw --offset=60k --size=8k",
+    "--name=j --filename=mine --rw=append --bs=100 --size=1000",
+    "--name=j --filename=mine --rw=write --size=64k --unlink=1",
+    "--name=mine --rw=write --size=64k",
     "--name=j --filename=./mine --rw=write --size=1m",
-    "--name=j --filename=link --rw=write --size=64k",
-    "--name=j --filename=hard --rw=write --size=64k",
+    "--name=j --filename=link --rw=write --size=128k",
+    "--name=j --filename=hard --rw=write --size=128k",
     "--name=j --filename=empty --rw=write --size=64k",
     "--name=j --filename=mine --rw=read --size=1m",
     "--name=j --filename=mine --rw=read --size=4k --offset=64k",
     "--name=j --filename=mine --rw=read --unlink=1",
-    "--name=a --filename=new --rw=write --size=64k --name=j --filename=mine --rw=write --size=64k",
-    "--name=j --filename=mine --rw=write --size=64k --overwrite=1 --readonly",
+    "--name=a --filename=new --rw=write --size=64k --name=j --filename=mine --rw=write --size=68k",
+    "--name=j --filename=mine --rw=write --size=64k --readonly",
     "--name=j --filename=new --rw=read --size=64k --readonly",
     "--name=j --filename=. --rw=write --size=64k",
     "--name=j --filename=pipe --rw=write --size=64k",
@@ -45,6 +48,7 @@ static const char *const refused[] = {
 static void make_files(void)
 {
     make_file("mine", SIZE, 'u');
+    make_file("mine.0.0", SIZE, 'u');
     make_file("empty", 0, 0);
     ck_assert_int_eq(symlink("mine", "link"), 0);
     ck_assert_int_eq(symlink("nothing", "nowhere"), 0);
@@ -90,7 +94,7 @@ START_TEST(the_refusal_names_file_and_remedy)
     struct run_result result;
 
     make_files();
-    result = RUN("--name=j --filename=mine --rw=write --size=64k", 1);
+    result = RUN("--name=j --filename=mine --rw=write --size=128k", 1);
     REQUIRE_TEXT(result.errors, "'mine'");
     REQUIRE_TEXT(result.errors, "overwrite=1");
     REQUIRE_TEXT(result.errors, "--force");
@@ -104,6 +108,8 @@ START_TEST(the_refusal_names_file_and_remedy)
 END_TEST
 
 static const char *const allowed[] = {
+    "--name=j --filename=mine --rw=write --offset=8k --size=10k",
+    "--name=j --filename=hard --rw=write --offset=8k --size=10k",
     "--name=j --filename=mine --rw=write --offset=8k --size=10k --overwrite=1",
     "--name=j --filename=mine --rw=randwrite --offset=8k --size=10k --force",
     "--name=j --filename=mine --rw=write --offset=8k --size=10k --overwrite=1 --verify=crc32c",
@@ -181,12 +187,13 @@ START_TEST(a_file_is_known_by_its_first_sector)
 
     run_result_free(&result);
     removexattr("own", TARGET_LABEL);
-    result = RUN("--name=j --filename=own --rw=write --offset=64k --size=64k", 0);
+    result = RUN("--name=j --filename=own --rw=write --offset=64k --size=128k", 0);
     run_result_free(&result);
+    removexattr("own", TARGET_LABEL);
     load_bytes("own", &byte, 1, 100);
     byte ^= 1;
     store_bytes("own", &byte, 1, 100);
-    result = RUN("--name=j --filename=own --rw=write --offset=64k --size=64k", 1);
+    result = RUN("--name=j --filename=own --rw=write --offset=64k --size=192k", 1);
     run_result_free(&result);
 }
 END_TEST
@@ -205,7 +212,7 @@ START_TEST(a_file_is_known_by_its_attribute)
     result = RUN("--name=j --filename=own --rw=write --size=64k --zero_buffers", 0);
     run_result_free(&result);
     ck_assert_int_eq(removexattr("own", TARGET_LABEL), 0);
-    result = RUN("--name=j --filename=own --rw=write --size=64k", 1);
+    result = RUN("--name=j --filename=own --rw=write --size=128k", 1);
     run_result_free(&result);
 }
 END_TEST

@@ -3,9 +3,9 @@
  * layout.h - the files before and after the run: what may be done to them, and making them.
  *
  * A file is aiofio's own if this process made it, if it has aiofio's extended attribute, or if its
- * first sector carries aiofio's stamp. Any other file is never written, extended or removed without
- * overwrite=1 or --force, and no file is ever truncated. Nothing is touched before every job has
- * passed.
+ * first sector carries aiofio's stamp. Any other file is never extended, filled or removed without
+ * overwrite=1 or --force; what a job names and writes to lies inside of it. No file is ever
+ * truncated. Nothing is touched before every job has passed.
  */
 #ifndef AIOFIO_LAYOUT_H
 #define AIOFIO_LAYOUT_H
@@ -19,6 +19,7 @@
 struct layout_rules {
     bool readonly; /* nothing may be written */
     bool force;    /* the user takes the blame */
+    bool devices;  /* block devices may be written to */
 };
 
 /* Finds the files, works out regions and blocks, and refuses what is not safe or can't work. Only

@@ -113,12 +113,42 @@ static int attach_files(struct plan *plan, struct message *message)
     return 0;
 }
 
-static bool may_change(const struct plan_job *job, const struct target *target,
+/* A file that the user names may be written where it has bytes, as a database would; it is not
+ * made longer, and not removed. A device takes a word of its own. */
+static bool may_change(const struct plan_job *job, const struct plan_file *file,
                        const struct layout_rules *rules)
 {
+    const struct target *target = file->target;
+
+    if (target->is_device)
+        return rules->devices;
     if (!target->exists || job->options->overwrite || rules->force)
         return true;
-    return (target->has_stamp || target->has_label) && !target->is_device;
+    if (target->has_stamp || target->has_label)
+        return true;
+    return job->options->filename && !job->options->unlink && !job->appends &&
+           plan_file_end(job, file) <= target->size;
+}
+
+static int refuse_change(const struct plan_job *job, const struct plan_file *file,
+                         struct message *message)
+{
+    const char *name = job->options->name;
+
+    if (file->target->is_device)
+        return message_set(
+            message,
+            "job '%s' would write to device '%s'; nothing was touched. Allow it with "
+            "--allow-device-write",
+            name, file->path);
+    return message_set(message,
+                       "job '%s' would %s '%s', which aiofio did not make; nothing was touched. "
+                       "Name another file, or allow it with overwrite=1 in the job or --force",
+                       name,
+                       job->options->unlink ? "remove"
+                       : file->target->size ? "write beyond the end of"
+                                            : "write into",
+                       file->path);
 }
 
 /* Exclusive opening of a block device fails while it is mounted or otherwise in use. */
@@ -150,14 +180,10 @@ static int check_permission(const struct plan_job *job, const struct plan_file *
     if (rules->readonly && !target->exists)
         return message_set(message, "job '%s' would make '%s', and --readonly is given", name,
                            file->path);
-    if ((job->writes || job->options->unlink) && !may_change(job, target, rules))
-        return message_set(message,
-                           "job '%s' would %s '%s', which aiofio did not make; nothing was "
-                           "touched. Name another file, or allow it with overwrite=1 in the job or "
-                           "--force",
-                           name, job->writes ? "write into" : "remove", file->path);
     if (job->options->unlink && target->is_device)
         return message_set(message, "job '%s': unlink=1 on device '%s'", name, file->path);
+    if ((job->writes || job->options->unlink) && !may_change(job, file, rules))
+        return refuse_change(job, file, message);
     if (target->is_device && job->writes)
         return check_device(job, file, message);
     return 0;

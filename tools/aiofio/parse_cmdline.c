@@ -155,6 +155,14 @@ static int set_force(struct settings *settings, const char *value, struct messag
     return 0;
 }
 
+static int set_devices(struct settings *settings, const char *value, struct message *message)
+{
+    (void)value;
+    (void)message;
+    settings->devices = true;
+    return 0;
+}
+
 static int set_parse_only(struct settings *settings, const char *value, struct message *message)
 {
     (void)value;
@@ -241,6 +249,8 @@ static const struct tool_option tool_options[] = {
     {"readonly", TAKES_NOTHING, "", "refuse jobs that write", set_readonly},
     {"force", TAKES_NOTHING, "", "overwrite=1 for every job, and for the files of reports",
      set_force},
+    {"allow-device-write", TAKES_NOTHING, "",
+     "jobs may write to block devices that are not mounted", set_devices},
     {"parse-only", TAKES_NOTHING, "", "check options and job files, run nothing", set_parse_only},
     {"showcmd", TAKES_NOTHING, "", "print the jobs as a command line, run nothing", set_showcmd},
     {"lenient", TAKES_NOTHING, "", "go on without options that fio has and aiofio does not",

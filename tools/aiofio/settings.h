@@ -36,6 +36,7 @@ struct settings {
     char *page;           /* of --report, or NULL */
     bool readonly;        /* refuse everything that writes */
     bool force;           /* may write into files that aiofio did not make */
+    bool devices;         /* may write to block devices */
     bool lenient;         /* go on without options that fio has and this version does not */
     bool warnings_fatal;
     char **sections; /* NULL-terminated, or NULL */

@@ -294,7 +294,8 @@ static bool say_notes(const struct settings *settings, const struct job_list *li
 static int check_and_run(const struct settings *settings, struct job_list *list, FILE *out,
                          FILE *errors, const struct run_hooks *hooks)
 {
-    const struct layout_rules rules = {.readonly = settings->readonly, .force = settings->force};
+    const struct layout_rules rules = {
+        .readonly = settings->readonly, .force = settings->force, .devices = settings->devices};
     struct message message = {0};
     struct plan plan = {0};
     struct run run = {.plan = &plan, .ended_fd = -1};
