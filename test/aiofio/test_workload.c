@@ -561,8 +561,8 @@ START_TEST(none_of_several_files_is_touched_against_the_rules)
     struct run_result result;
 
     make_file("mine", 256 << 10, 'u');
-    result = RUN("--name=j --filename=new:mine --rw=write --size=256k", 1);
-    REQUIRE_TEXT(result.errors, "would write into 'mine'");
+    result = RUN("--name=j --filename=new:mine --rw=write --size=1m", 1);
+    REQUIRE_TEXT(result.errors, "would write beyond the end of 'mine'");
     ck_assert_int_ne(access("new", F_OK), 0);
     run_result_free(&result);
     result = RUN("--name=j --filename=new:mine --rw=read --size=8m", 1);
