@@ -6,20 +6,12 @@
 set -euo pipefail
 
 aiofio=$(realpath "$1")
-for program in fio python3; do
-    if ! command -v "$program" >/dev/null; then
-        echo "skipped: $program is not installed (apt-get install $program)"
-        exit 77
-    fi
-done
-folder=$(mktemp -d -p "${TMPDIR:-/var/tmp}" aiofio-beside-XXXXXX)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+# shellcheck source=test/aiofio/scene.sh
+. "$(dirname "$0")/scene.sh"
+need fio python3
+enter_folder beside
 
-direct=1
-if ! dd if=/dev/zero of=probe bs=4096 count=1 oflag=direct 2>/dev/null; then
-    direct=0
-fi
+find_direct
 cat >job.fio <<END
 [global]
 size=2m

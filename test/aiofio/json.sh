@@ -5,13 +5,10 @@
 set -euo pipefail
 
 aiofio=$(realpath "$1")
-if ! command -v python3 >/dev/null; then
-    echo "skipped: python3 is not installed (apt-get install python3)"
-    exit 77
-fi
-folder=$(mktemp -d -p "${TMPDIR:-/var/tmp}" aiofio-json-XXXXXX)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+# shellcheck source=test/aiofio/scene.sh
+. "$(dirname "$0")/scene.sh"
+need python3
+enter_folder json
 
 # The note (kernel AIO through the page cache) and the bare flag are meant.
 cat >job.fio <<'END'

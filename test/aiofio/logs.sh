@@ -5,18 +5,11 @@
 set -euo pipefail
 
 aiofio=$(realpath "$1")
-if ! command -v python3 >/dev/null; then
-    echo "skipped: python3 is not installed (apt-get install python3)"
-    exit 77
-fi
-folder=$(mktemp -d -p "${TMPDIR:-/var/tmp}" aiofio-logs-XXXXXX)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-direct=1
-if ! dd if=/dev/zero of=probe bs=4096 count=1 oflag=direct 2>/dev/null; then
-    direct=0
-fi
-rm -f probe
+# shellcheck source=test/aiofio/scene.sh
+. "$(dirname "$0")/scene.sh"
+need python3
+enter_folder logs
+find_direct
 job=(--eta=never --name=job --rw=randrw --size=1m "--direct=$direct" --ioengine=libaio --iodepth=4
     --fsync=50)
 

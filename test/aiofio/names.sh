@@ -6,10 +6,9 @@
 set -euo pipefail
 
 aiofio=$(realpath "$1")
-if ! command -v fio >/dev/null; then
-    echo "skipped: fio is not installed (apt-get install fio)"
-    exit 77
-fi
+# shellcheck source=test/aiofio/scene.sh
+. "$(dirname "$0")/scene.sh"
+need fio
 failures=0
 count=0
 

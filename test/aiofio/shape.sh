@@ -6,18 +6,12 @@
 set -euo pipefail
 
 aiofio=$(realpath "$1")
-if ! command -v fio >/dev/null; then
-    echo "skipped: fio is not installed (apt-get install fio)"
-    exit 77
-fi
-folder=$(mktemp -d -p "${TMPDIR:-/var/tmp}" aiofio-shape-XXXXXX)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+# shellcheck source=test/aiofio/scene.sh
+. "$(dirname "$0")/scene.sh"
+need fio
+enter_folder shape
 
-direct=1
-if ! dd if=/dev/zero of=probe bs=4096 count=1 oflag=direct 2>/dev/null; then
-    direct=0
-fi
+find_direct
 cat >job.fio <<END
 [global]
 size=4m

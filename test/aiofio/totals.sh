@@ -9,13 +9,10 @@
 set -euo pipefail
 
 aiofio=$(realpath "$1")
-if ! command -v fio >/dev/null; then
-    echo "skipped: fio is not installed (apt-get install fio)"
-    exit 77
-fi
-folder=$(mktemp -d -p "${TMPDIR:-/var/tmp}" aiofio-totals-XXXXXX)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+# shellcheck source=test/aiofio/scene.sh
+. "$(dirname "$0")/scene.sh"
+need fio
+enter_folder totals
 
 jobs=('--rw=read --size=256k' '--rw=randwrite --size=256k --bs=16k'
     '--rw=write --size=64k --io_size=10k'

@@ -18,20 +18,46 @@ struct tool_option {
     enum takes takes;
     const char *usage;
     const char *help;
-    int (*set)(struct settings *settings, const char *value, struct message *message);
+    int (*set)(const struct tool_option *option, struct settings *settings, const char *value,
+               struct message *message);
+    size_t field;         /* of struct settings: a flag or the name of a file */
+    enum request request; /* or what is asked for */
 };
 
-static int set_output(struct settings *settings, const char *value, struct message *message)
+static int set_flag(const struct tool_option *option, struct settings *settings, const char *value,
+                    struct message *message)
 {
-    if (!*value)
-        return message_set(message, "--output needs a file name");
-    free(settings->output);
-    settings->output = must_copy(value);
+    (void)value;
+    (void)message;
+    *(bool *)((char *)settings + option->field) = true;
     return 0;
 }
 
-static int set_output_format(struct settings *settings, const char *value, struct message *message)
+static int set_request(const struct tool_option *option, struct settings *settings,
+                       const char *value, struct message *message)
 {
+    (void)value;
+    (void)message;
+    settings->request = option->request;
+    return 0;
+}
+
+static int set_file(const struct tool_option *option, struct settings *settings, const char *value,
+                    struct message *message)
+{
+    char **file = (char **)(void *)((char *)settings + option->field);
+
+    if (!*value)
+        return message_set(message, "--%s needs a file name", option->name);
+    free(*file);
+    *file = must_copy(value);
+    return 0;
+}
+
+static int set_output_format(const struct tool_option *option, struct settings *settings,
+                             const char *value, struct message *message)
+{
+    (void)option;
     static const struct {
         const char *name;
         unsigned formats;
@@ -61,8 +87,10 @@ static int set_output_format(struct settings *settings, const char *value, struc
     }
 }
 
-static int set_eta(struct settings *settings, const char *value, struct message *message)
+static int set_eta(const struct tool_option *option, struct settings *settings, const char *value,
+                   struct message *message)
 {
+    (void)option;
     static const char *const modes[] = {"auto", "always", "never"};
 
     for (unsigned i = 0; i < 3; i++) {
@@ -74,24 +102,30 @@ static int set_eta(struct settings *settings, const char *value, struct message 
     return message_set(message, "--eta=%s: must be auto, always or never", value);
 }
 
-static int set_minimal(struct settings *settings, const char *value, struct message *message)
+static int set_minimal(const struct tool_option *option, struct settings *settings,
+                       const char *value, struct message *message)
 {
+    (void)option;
     (void)value;
     (void)message;
     settings->formats = FORMAT_TERSE;
     return 0;
 }
 
-static int set_append_terse(struct settings *settings, const char *value, struct message *message)
+static int set_append_terse(const struct tool_option *option, struct settings *settings,
+                            const char *value, struct message *message)
 {
+    (void)option;
     (void)value;
     (void)message;
     settings->formats |= FORMAT_TERSE | (settings->formats ? 0 : FORMAT_NORMAL);
     return 0;
 }
 
-static int set_terse_version(struct settings *settings, const char *value, struct message *message)
+static int set_terse_version(const struct tool_option *option, struct settings *settings,
+                             const char *value, struct message *message)
 {
+    (void)option;
     (void)settings;
     if (strcmp(value, "3") == 0)
         return 0;
@@ -102,8 +136,10 @@ static int set_terse_version(struct settings *settings, const char *value, struc
 }
 
 /* fio's least interval, too. */
-static int set_eta_interval(struct settings *settings, const char *value, struct message *message)
+static int set_eta_interval(const struct tool_option *option, struct settings *settings,
+                            const char *value, struct message *message)
 {
+    (void)option;
     if (units_time(value, 1000, &settings->interval_us, message))
         return message_prefix(message, "--eta-interval");
     if (settings->interval_us < 250000)
@@ -111,26 +147,10 @@ static int set_eta_interval(struct settings *settings, const char *value, struct
     return 0;
 }
 
-static int set_live_json(struct settings *settings, const char *value, struct message *message)
+static int set_section(const struct tool_option *option, struct settings *settings,
+                       const char *value, struct message *message)
 {
-    if (!*value)
-        return message_set(message, "--live-json needs a file name");
-    free(settings->live_json);
-    settings->live_json = must_copy(value);
-    return 0;
-}
-
-static int set_page(struct settings *settings, const char *value, struct message *message)
-{
-    if (!*value)
-        return message_set(message, "--report needs a file name");
-    free(settings->page);
-    settings->page = must_copy(value);
-    return 0;
-}
-
-static int set_section(struct settings *settings, const char *value, struct message *message)
-{
+    (void)option;
     (void)message;
     settings->sections =
         must_grow(settings->sections, settings->section_count + 2, sizeof(*settings->sections));
@@ -139,80 +159,10 @@ static int set_section(struct settings *settings, const char *value, struct mess
     return 0;
 }
 
-static int set_readonly(struct settings *settings, const char *value, struct message *message)
+static int set_option_help(const struct tool_option *option, struct settings *settings,
+                           const char *value, struct message *message)
 {
-    (void)value;
-    (void)message;
-    settings->readonly = true;
-    return 0;
-}
-
-static int set_force(struct settings *settings, const char *value, struct message *message)
-{
-    (void)value;
-    (void)message;
-    settings->force = true;
-    return 0;
-}
-
-static int set_devices(struct settings *settings, const char *value, struct message *message)
-{
-    (void)value;
-    (void)message;
-    settings->devices = true;
-    return 0;
-}
-
-static int set_parse_only(struct settings *settings, const char *value, struct message *message)
-{
-    (void)value;
-    (void)message;
-    settings->request = REQUEST_PARSE;
-    return 0;
-}
-
-static int set_showcmd(struct settings *settings, const char *value, struct message *message)
-{
-    (void)value;
-    (void)message;
-    settings->request = REQUEST_SHOW;
-    return 0;
-}
-
-static int set_help(struct settings *settings, const char *value, struct message *message)
-{
-    (void)value;
-    (void)message;
-    settings->request = REQUEST_HELP;
-    return 0;
-}
-
-static int set_version(struct settings *settings, const char *value, struct message *message)
-{
-    (void)value;
-    (void)message;
-    settings->request = REQUEST_VERSION;
-    return 0;
-}
-
-static int set_lenient(struct settings *settings, const char *value, struct message *message)
-{
-    (void)value;
-    (void)message;
-    settings->lenient = true;
-    return 0;
-}
-
-static int set_warnings_fatal(struct settings *settings, const char *value, struct message *message)
-{
-    (void)value;
-    (void)message;
-    settings->warnings_fatal = true;
-    return 0;
-}
-
-static int set_option_help(struct settings *settings, const char *value, struct message *message)
-{
+    (void)option;
     if (value && !help_has_option(value))
         return option_refuse_name(value, NULL, message);
     settings->request = REQUEST_OPTION_HELP;
@@ -221,8 +171,10 @@ static int set_option_help(struct settings *settings, const char *value, struct 
     return 0;
 }
 
-static int set_engine_help(struct settings *settings, const char *value, struct message *message)
+static int set_engine_help(const struct tool_option *option, struct settings *settings,
+                           const char *value, struct message *message)
 {
+    (void)option;
     if (value && !help_has_engine(value))
         return message_set(message, "--enghelp=%s: no such engine (--enghelp lists them)", value);
     settings->request = REQUEST_ENGINE_HELP;
@@ -232,38 +184,46 @@ static int set_engine_help(struct settings *settings, const char *value, struct 
 }
 
 static const struct tool_option tool_options[] = {
-    {"output", TAKES_VALUE, "=FILE", "write the report to FILE", set_output},
+    {"output", TAKES_VALUE, "=FILE", "write the report to FILE", set_file,
+     offsetof(struct settings, output), 0},
     {"output-format", TAKES_VALUE, "=LIST", "reports, parted by commas: normal, terse, json, json+",
-     set_output_format},
-    {"eta", TAKES_VALUE, "=WHEN", "progress line: auto (on a terminal), always, never", set_eta},
-    {"minimal", TAKES_NOTHING, "", "the same as --output-format=terse", set_minimal},
-    {"append-terse", TAKES_NOTHING, "", "a terse report, too", set_append_terse},
-    {"terse-version", TAKES_VALUE, "=3", "version of the terse report", set_terse_version},
+     set_output_format, 0, 0},
+    {"eta", TAKES_VALUE, "=WHEN", "progress line: auto (on a terminal), always, never", set_eta, 0,
+     0},
+    {"minimal", TAKES_NOTHING, "", "the same as --output-format=terse", set_minimal, 0, 0},
+    {"append-terse", TAKES_NOTHING, "", "a terse report, too", set_append_terse, 0, 0},
+    {"terse-version", TAKES_VALUE, "=3", "version of the terse report", set_terse_version, 0, 0},
     {"eta-interval", TAKES_VALUE, "=TIME", "of the progress line and of --live-json [500 ms]",
-     set_eta_interval},
-    {"live-json", TAKES_VALUE, "=FILE", "a line of JSON for each interval, into FILE",
-     set_live_json},
-    {"report", TAKES_VALUE, "=FILE.html", "a page with charts, too, into FILE.html", set_page},
+     set_eta_interval, 0, 0},
+    {"live-json", TAKES_VALUE, "=FILE", "a line of JSON for each interval, into FILE", set_file,
+     offsetof(struct settings, live_json), 0},
+    {"report", TAKES_VALUE, "=FILE.html", "a page with charts, too, into FILE.html", set_file,
+     offsetof(struct settings, page), 0},
     {"section", TAKES_VALUE, "=NAME", "run only this job of the job files; may be repeated",
-     set_section},
-    {"readonly", TAKES_NOTHING, "", "refuse jobs that write", set_readonly},
+     set_section, 0, 0},
+    {"readonly", TAKES_NOTHING, "", "refuse jobs that write", set_flag,
+     offsetof(struct settings, readonly), 0},
     {"force", TAKES_NOTHING, "", "overwrite=1 for every job, and for the files of reports",
-     set_force},
+     set_flag, offsetof(struct settings, force), 0},
     {"allow-device-write", TAKES_NOTHING, "",
-     "jobs may write to block devices that are not mounted", set_devices},
-    {"parse-only", TAKES_NOTHING, "", "check options and job files, run nothing", set_parse_only},
-    {"showcmd", TAKES_NOTHING, "", "print the jobs as a command line, run nothing", set_showcmd},
+     "jobs may write to block devices that are not mounted", set_flag,
+     offsetof(struct settings, devices), 0},
+    {"parse-only", TAKES_NOTHING, "", "check options and job files, run nothing", set_request, 0,
+     REQUEST_PARSE},
+    {"showcmd", TAKES_NOTHING, "", "print the jobs as a command line, run nothing", set_request, 0,
+     REQUEST_SHOW},
     {"lenient", TAKES_NOTHING, "", "go on without options that fio has and aiofio does not",
-     set_lenient},
-    {"warnings-fatal", TAKES_NOTHING, "", "run nothing if there is a note about the jobs",
-     set_warnings_fatal},
+     set_flag, offsetof(struct settings, lenient), 0},
+    {"warnings-fatal", TAKES_NOTHING, "", "run nothing if there is a note about the jobs", set_flag,
+     offsetof(struct settings, warnings_fatal), 0},
     {"cmdhelp", TAKES_PERHAPS, "[=OPTION]",
      "describe a job option, or all of them; man and markdown are this documentation",
-     set_option_help},
-    {"enghelp", TAKES_PERHAPS, "[=ENGINE]", "list the engines, or describe one", set_engine_help},
-    {"help", TAKES_NOTHING, "", "this page", set_help},
-    {"version", TAKES_NOTHING, "", "print the version", set_version},
-    {NULL, TAKES_NOTHING, NULL, NULL, NULL},
+     set_option_help, 0, 0},
+    {"enghelp", TAKES_PERHAPS, "[=ENGINE]", "list the engines, or describe one", set_engine_help, 0,
+     0},
+    {"help", TAKES_NOTHING, "", "this page", set_request, 0, REQUEST_HELP},
+    {"version", TAKES_NOTHING, "", "print the version", set_request, 0, REQUEST_VERSION},
+    {NULL, TAKES_NOTHING, NULL, NULL, NULL, 0, 0},
 };
 
 struct cmdline {
@@ -450,7 +410,7 @@ static int set_tool_option(struct cmdline *line, const struct tool_option *tool,
             return message_set(line->message, "--%s needs a value (--%s%s)", tool->name, tool->name,
                                tool->usage);
     }
-    return tool->set(line->settings, value, line->message);
+    return tool->set(tool, line->settings, value, line->message);
 }
 
 static int parse_word(struct cmdline *line, const char *word)
