@@ -514,7 +514,7 @@ int file_page_cache_fd(struct aio_file *file)
 {
     ERRNO_GUARD;
     int more_flags = file->append_only ? O_APPEND : 0;
-    int fd = atomic_load_explicit(&file->page_cache_fd, memory_order_relaxed);
+    int fd = atomic_load_explicit(&file->page_cache_fd, memory_order_acquire);
 
     /* A child's copy needs a position of its own, for O_APPEND: the flag only makes it another
      * kind. */
@@ -529,7 +529,7 @@ int file_page_cache_fd(struct aio_file *file)
         return fd;
     fd = inode_page_cache_fd(file->inode, file->fd, more_flags);
     if (fd >= 0) {
-        atomic_store_explicit(&file->page_cache_fd, fd, memory_order_relaxed);
+        atomic_store_explicit(&file->page_cache_fd, fd, memory_order_release);
         return fd;
     }
     log_say(&file->log, AIO_LOG_ERROR,
@@ -548,12 +548,12 @@ static bool fits(const struct transfer *transfer, uint32_t alignment)
 int file_append_fd(struct aio_file *file)
 {
     ERRNO_GUARD;
-    int fd = atomic_load_explicit(&file->append_fd, memory_order_relaxed);
+    int fd = atomic_load_explicit(&file->append_fd, memory_order_acquire);
 
     if (fd < 0)
         fd = inode_page_cache_fd(file->inode, file->fd, O_APPEND);
     if (fd >= 0)
-        atomic_store_explicit(&file->append_fd, fd, memory_order_relaxed);
+        atomic_store_explicit(&file->append_fd, fd, memory_order_release);
     return fd;
 }
 
@@ -827,7 +827,7 @@ static int fd_for_dsync(struct aio_file *file, int fd)
     ERRNO_GUARD;
     int other;
 
-    if (fd != atomic_load_explicit(&file->inode->sync_fd, memory_order_relaxed))
+    if (fd != atomic_load_explicit(&file->inode->sync_fd, memory_order_acquire))
         return fd;
     other = inode_page_cache_fd(file->inode, fd, file->direct ? O_DIRECT : 0);
     return other >= 0 ? other : fd;
@@ -889,7 +889,7 @@ static int go_sync(struct aio_file *file, struct transfer *transfer, struct file
 
     if (error != 0)
         return error;
-    transfer->io.fd = atomic_load_explicit(&file->inode->sync_fd, memory_order_relaxed);
+    transfer->io.fd = atomic_load_explicit(&file->inode->sync_fd, memory_order_acquire);
     if (!file_is_inherited(file))
         pass->sync_counts = unsynced_begin_sync(&file->inode->unsynced);
     return 0;
@@ -991,7 +991,7 @@ static void sync_failed(struct aio_file *file, int error)
             return;
     inode_sync_failed(file->inode, error);
     /* What the cache holds may not be on the disk: later reads are to show what is. */
-    posix_fadvise(atomic_load_explicit(&file->inode->sync_fd, memory_order_relaxed), 0, 0,
+    posix_fadvise(atomic_load_explicit(&file->inode->sync_fd, memory_order_acquire), 0, 0,
                   POSIX_FADV_DONTNEED);
 }
 
@@ -1046,7 +1046,7 @@ static void give_up(struct aio_file *file, const struct transfer *transfer, stru
  * all the same, as no other could be opened, no sync would be told of it. */
 static bool lost_by_write(const struct aio_file *file, const struct transfer *transfer)
 {
-    int sync_fd = atomic_load_explicit(&file->inode->sync_fd, memory_order_relaxed);
+    int sync_fd = atomic_load_explicit(&file->inode->sync_fd, memory_order_acquire);
 
     return ((transfer->io.rw_flags & RWF_DSYNC) != 0 || file->syncs_writes) &&
            transfer->io.fd == sync_fd && transfer->error == -EIO;

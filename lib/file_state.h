@@ -54,8 +54,8 @@ struct aio_file {
     /* The inode's sync_state that this handle has dealt with. Relaxed, as that one. */
     atomic_uint_fast64_t sync_cleared;
 
-    /* The descriptor for the page cache; -1: not asked for yet. Relaxed: all who ask get the
-     * same. */
+    /* The descriptor for the page cache; -1: not asked for yet. Release, with the acquire of who
+     * finds it there: it was opened before. All who ask get the same. */
     atomic_int page_cache_fd;
     atomic_int append_fd; /* the same with O_APPEND */
 

@@ -151,7 +151,7 @@ static int close_descriptor(int fd)
 
 static int sync_fd_of(const struct inode *inode)
 {
-    return atomic_load_explicit(&inode->sync_fd, memory_order_relaxed);
+    return atomic_load_explicit(&inode->sync_fd, memory_order_acquire);
 }
 
 static void unlink_from_table(struct inode *inode)
@@ -233,7 +233,7 @@ void inode_leave(struct inode *inode, int fd)
     if (last)
         unlink_from_table(inode);
     else if (fd == sync_fd_of(inode))
-        atomic_store_explicit(&inode->sync_fd, fcntl(fd, F_DUPFD_CLOEXEC, 0), memory_order_relaxed);
+        atomic_store_explicit(&inode->sync_fd, fcntl(fd, F_DUPFD_CLOEXEC, 0), memory_order_release);
     thread_mutex_unlock(&table_lock);
     if (last) {
         close_rest(inode, fd);
@@ -306,7 +306,7 @@ void inode_part_sync_fd(struct inode *inode, int fd)
     if (sync_fd_of(inode) == fd) {
         own = reopen(inode, fd, fcntl(fd, F_GETFL) & O_ACCMODE);
         if (own >= 0)
-            atomic_store_explicit(&inode->sync_fd, own, memory_order_relaxed);
+            atomic_store_explicit(&inode->sync_fd, own, memory_order_release);
     }
     thread_mutex_unlock(&table_lock);
 }

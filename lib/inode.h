@@ -35,7 +35,8 @@ struct inode {
 
     /* Of the first handle, held until the last one is closed; another one once that handle writes
      * with O_DSYNC or DSYNC. The kernel tells each open file description of a writeback error once:
-     * syncs through this one miss none since the open. Relaxed: each is as good. */
+     * syncs through this one miss none since the open. Each is as good; release, with acquire: one
+     * that is found here was opened before. */
     atomic_int sync_fd;
 
     /* 0, or of the last sync that failed: a number that only grows, above the errno in the lower 32
