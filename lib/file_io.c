@@ -100,12 +100,8 @@ ssize_t aio_file_pread(struct aio_file *file, void *buffer, size_t length, off_t
         return run_at(file, AIO_OP_READ, buffer, length, offset);
     io.fd = file->fd;
     result = execute_plainly(file, &io);
-    if (result > 0 && growth != file_growth(file)) {
-        off_t end = file_end_at_growth(file, growth);
-
-        if (result > end - offset)
-            result = end > offset ? (ssize_t)(end - offset) : 0;
-    }
+    if (growth != file_growth(file))
+        result = (ssize_t)file_give_up_to(result, offset, file_end_at_growth(file, growth));
     return result;
 }
 

@@ -1052,13 +1052,6 @@ static bool lost_by_write(const struct aio_file *file, const struct transfer *tr
            transfer->io.fd == sync_fd && transfer->error == -EIO;
 }
 
-/* Of a read's bytes those before an end. */
-static void give_up_to(struct transfer *transfer, off_t end)
-{
-    if (transfer->result > 0 && transfer->result > end - transfer->offset)
-        transfer->result = end > transfer->offset ? end - transfer->offset : 0;
-}
-
 void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_pass *pass)
 {
     off_t limit = atomic_load_explicit(&file->inode->logical_end, memory_order_relaxed);
@@ -1075,9 +1068,10 @@ void file_op_end(struct aio_file *file, struct transfer *transfer, struct file_p
     } else if (transfer_is_read(transfer)) {
         /* What lies behind was only made ahead. */
         if (limit >= 0)
-            give_up_to(transfer, limit);
+            transfer->result = file_give_up_to(transfer->result, transfer->offset, limit);
         if (pass->growth != file_growth(file))
-            give_up_to(transfer, file_end_at_growth(file, pass->growth));
+            transfer->result = file_give_up_to(transfer->result, transfer->offset,
+                                               file_end_at_growth(file, pass->growth));
     }
     give_up(file, transfer, pass);
 }

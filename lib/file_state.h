@@ -129,6 +129,14 @@ static inline unsigned file_growth(const struct aio_file *file)
     return atomic_load_explicit(&file->inode->growth, memory_order_acquire);
 }
 
+/* Of the bytes that a read moved, or its error, those before an end. */
+static inline int64_t file_give_up_to(int64_t result, off_t offset, off_t end)
+{
+    if (result <= 0 || result <= end - offset)
+        return result;
+    return end > offset ? end - offset : 0;
+}
+
 /* The end of what a read may give that began at another growth than now. */
 off_t file_end_at_growth(const struct aio_file *file, unsigned growth);
 
