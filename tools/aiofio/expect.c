@@ -139,6 +139,14 @@ void expect_lower(struct expect *expect, uint64_t block, uint32_t lowest)
     atomic_store_explicit(&expect->blocks[block], pack(&word), memory_order_relaxed);
 }
 
+bool expect_any_written(const struct expect *expect, uint64_t from, uint64_t to)
+{
+    for (uint64_t block = from; block < to; block++)
+        if (expect_view(expect, block).highest > 0)
+            return true;
+    return false;
+}
+
 uint64_t expect_written(const struct expect *expect)
 {
     uint64_t written = 0;

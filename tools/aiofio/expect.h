@@ -46,6 +46,9 @@ struct expect_view expect_view(const struct expect *expect, uint64_t block);
 /* Has older generations of a block pass, too: down to lowest, or all where that is 0. */
 void expect_lower(struct expect *expect, uint64_t block, uint32_t lowest);
 
+/* Whether any block from one up to another was ever written. */
+bool expect_any_written(const struct expect *expect, uint64_t from, uint64_t to);
+
 /* How many blocks were ever written. */
 uint64_t expect_written(const struct expect *expect);
 

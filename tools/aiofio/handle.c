@@ -96,6 +96,21 @@ int handle_open(struct handle *handle, const struct target *target, const struct
     return result;
 }
 
+int handle_open_to_verify(struct handle *handle, const struct target *target,
+                          struct message *message)
+{
+    struct handle_need need = {.direct = AIO_DIRECT_PREFERRED, .grain = target->block};
+    int result = handle_open(handle, target, &need, message);
+
+    if (result < 0) {
+        need.direct = AIO_DIRECT_NEVER;
+        result = handle_open(handle, target, &need, message);
+    }
+    if (result == 0)
+        posix_fadvise(aio_file_fd(handle->file), 0, 0, POSIX_FADV_DONTNEED);
+    return result;
+}
+
 int handle_close(struct handle *handle)
 {
     int result = aio_file_close(handle->file);

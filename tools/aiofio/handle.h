@@ -34,6 +34,11 @@ int handle_sync_flags(const struct job_options *options);
 int handle_open(struct handle *handle, const struct target *target, const struct handle_need *need,
                 struct message *message);
 
+/* Opens it to read back what it holds: with direct I/O, or, where blocks are too small for that,
+ * through an emptied page cache. A negated errno with a reason, or 0. */
+int handle_open_to_verify(struct handle *handle, const struct target *target,
+                          struct message *message);
+
 /* Closes it; 0 or a negated errno. */
 int handle_close(struct handle *handle);
 

@@ -78,10 +78,8 @@ void verdict_print(FILE *out, const struct run *run)
     if (!verifies)
         return;
 
-    fprintf(out, "\nverify: %" PRIu64 " blocks, %" PRIu64 " checked, %" PRIu64 " bad",
-            counts.wanted, counts.checked, verify_bad(&counts));
-    for (unsigned i = BLOCK_FIRST_BAD; i < BLOCK_STATE_COUNT; i++)
-        fprintf(out, ", %" PRIu64 " %s", counts.states[i], block_state_name(i));
+    fprintf(out, "\n");
+    verify_counts_print(out, &counts);
     if (counts.states[BLOCK_UNKNOWN])
         fprintf(out, ", %" PRIu64 " of unknown content (not written by this run, or not well)",
                 counts.states[BLOCK_UNKNOWN]);

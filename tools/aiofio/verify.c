@@ -35,6 +35,14 @@ uint64_t verify_missed(const struct verify_counts *counts)
     return counts->wanted > done ? counts->wanted - done : 0;
 }
 
+void verify_counts_print(FILE *out, const struct verify_counts *counts)
+{
+    fprintf(out, "verify: %" PRIu64 " blocks, %" PRIu64 " checked, %" PRIu64 " bad", counts->wanted,
+            counts->checked, verify_bad(counts));
+    for (unsigned state = BLOCK_FIRST_BAD; state < BLOCK_STATE_COUNT; state++)
+        fprintf(out, ", %" PRIu64 " %s", counts->states[state], block_state_name(state));
+}
+
 void verify_before_write(const struct verify_writer *writer, void *data, uint64_t offset,
                          uint32_t length)
 {

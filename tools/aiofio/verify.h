@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "console.h"
 #include "expect.h"
@@ -35,6 +36,9 @@ uint64_t verify_skipped(const struct verify_counts *counts);
 
 /* Wanted, and neither checked nor skipped for a reason. */
 uint64_t verify_missed(const struct verify_counts *counts);
+
+/* "verify: 64 blocks, 64 checked, 0 bad, 0 stale, ..."; the line is the caller's to end. */
+void verify_counts_print(FILE *out, const struct verify_counts *counts);
 
 /* Who writes: goes into the stamps. */
 struct verify_writer {

@@ -133,14 +133,6 @@ static void judge(struct check *check, unsigned index, const struct verify_reade
     }
 }
 
-static bool is_written(const struct target *target, uint64_t first, uint64_t count)
-{
-    for (uint64_t block = first; block < first + count; block++)
-        if (expect_view(&target->expect, block).highest > 0)
-            return true;
-    return false;
-}
-
 static int read_all(struct check *check, unsigned index, struct handle *handle,
                     const struct verify_reader *reader)
 {
@@ -155,7 +147,7 @@ static int read_all(struct check *check, unsigned index, struct handle *handle,
 
         if (count > step)
             count = step;
-        if (!is_written(target, first, count))
+        if (!expect_any_written(&target->expect, first, first + count))
             continue;
         bytes = count * target->block;
         result = aio_file_pread(handle->file, data, bytes, (int64_t)(first * target->block));
@@ -166,18 +158,6 @@ static int read_all(struct check *check, unsigned index, struct handle *handle,
     }
     aio_buffer_free(data);
     return result < 0 ? (int)result : 0;
-}
-
-/* Opens for direct reads, or, where blocks are too small for these, through the page cache. */
-static int open_target(struct handle *handle, const struct target *target, struct message *message)
-{
-    struct handle_need need = {.direct = AIO_DIRECT_PREFERRED, .grain = target->block};
-    int result = handle_open(handle, target, &need, message);
-
-    if (result == 0)
-        return 0;
-    need.direct = AIO_DIRECT_NEVER;
-    return handle_open(handle, target, &need, message);
 }
 
 /* The file may be a copy: then it is another one than was written, which is said. */
@@ -214,7 +194,7 @@ static void check_file(struct check *check, unsigned index)
     reader.target = &target;
     result = look_at(check, record, &target, &message);
     if (result == 0)
-        result = open_target(&handle, &target, &message);
+        result = handle_open_to_verify(&handle, &target, &message);
     if (result == 0) {
         result = read_all(check, index, &handle, &reader);
         handle_close(&handle);
@@ -253,10 +233,7 @@ static int report(const struct check *check)
         fprintf(check->out, "  '%s'\n", check->journal.records[i].path);
     for (unsigned class = JOURNAL_DURABLE; class < JOURNAL_CLASS_COUNT; class ++)
         print_class(check->out, class_names[class], &check->classes[class]);
-    fprintf(check->out, "verify: %" PRIu64 " blocks, %" PRIu64 " checked, %" PRIu64 " bad",
-            counts->wanted, counts->checked, verify_bad(counts));
-    for (unsigned state = BLOCK_FIRST_BAD; state < BLOCK_STATE_COUNT; state++)
-        fprintf(check->out, ", %" PRIu64 " %s", counts->states[state], block_state_name(state));
+    verify_counts_print(check->out, counts);
     fprintf(check->out, ", %" PRIu64 " not checked\n", verify_skipped(counts));
     if (verify_bad(counts))
         return EXIT_CODE_DATA;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "verify_phase.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 
 #include "clock.h"
@@ -13,16 +12,6 @@ struct phase {
     uint32_t read_blocks; /* blocks of one read */
     struct verify_reader reader;
 };
-
-static bool is_written(const struct phase *phase, uint64_t from, uint64_t to)
-{
-    const struct expect *expect = &phase->worker->job->target->expect;
-
-    for (uint64_t block = from; block < to; block++)
-        if (expect_view(expect, block).highest)
-            return true;
-    return false;
-}
 
 static bool next(void *context, struct operation *operation)
 {
@@ -36,7 +25,7 @@ static bool next(void *context, struct operation *operation)
         if (to > target->expect.count)
             to = target->expect.count;
         phase->block = to;
-        if (!is_written(phase, from, to))
+        if (!expect_any_written(&target->expect, from, to))
             continue;
         operation->direction = DIRECTION_VERIFY;
         operation->data = operation->read_buffer;
@@ -66,21 +55,13 @@ static void tick(void *context, uint64_t now_ns)
     worker_show(phase->worker, DIRECTION_VERIFY, DIRECTION_VERIFY, now_ns);
 }
 
-static int open_for_reading(struct worker *worker, struct handle *handle, uint64_t grain)
+static int open_for_reading(struct worker *worker, struct handle *handle)
 {
-    struct handle_need need = {.direct = AIO_DIRECT_PREFERRED, .grain = grain};
     struct message message = {0};
-    int result = handle_open(handle, worker->job->target, &need, &message);
+    int result = handle_open_to_verify(handle, worker->job->target, &message);
 
-    if (result < 0) {
-        /* Blocks too small for direct I/O: then through an emptied page cache. */
-        need.direct = AIO_DIRECT_NEVER;
-        result = handle_open(handle, worker->job->target, &need, &message);
-    }
     if (result < 0)
         worker_fail(worker, -result, "open for verification", 0, message.text);
-    else
-        posix_fadvise(aio_file_fd(handle->file), 0, 0, POSIX_FADV_DONTNEED);
     return result;
 }
 
@@ -136,7 +117,7 @@ static void verify_file(struct worker *worker)
         return;
     if (worker->run->before_verify)
         worker->run->before_verify(worker->run->hook_context, target);
-    if (open_for_reading(worker, &handle, target->block) < 0)
+    if (open_for_reading(worker, &handle) < 0)
         return;
     read_back(worker, &phase, &handle);
     handle_close(&handle);
